@@ -29,7 +29,7 @@ const isInstalled = () => {
   const found = packagesOf(installed)
   return Object.entries(packagesOf(join(root, "package-lock.json"))).every(([path, wanted]) =>
     path === "" || (found[path] === undefined
-      ? wanted.optional || wanted.devOptional || wanted.peer
+      ? wanted.optional || wanted.devOptional
       : found[path].version === wanted.version && found[path].integrity === wanted.integrity)
   )
 }
