@@ -38,7 +38,7 @@ const install = () => {
   console.error("Installing dependencies with npm ci ...")
   // without node_modules/.bin: npm must not run on the very Node that it is about to replace
   const path = (process.env.PATH ?? "").split(delimiter).filter((entry) => !entry.startsWith(modules)).join(delimiter)
-  const npm = spawnSync("npm", ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"], {
+  const npm = spawnSync("npm", ["ci", "--include=dev", "--include=optional", "--loglevel=error"], {
     cwd: root,
     env: { ...process.env, PATH: path },
     stdio: ["ignore", 2, 2], // stdout belongs to the script
