@@ -1,0 +1,74 @@
+/**
+ * Identity of one event: a UUID, version 7 where this library makes it.
+ *
+ * @since 0.1.0
+ */
+import { Clock, Effect, Random, Schema } from "effect"
+
+/**
+ * Identity of one event, a lower-case UUID of any version. It makes an append repeatable: a second append of the same
+ * ids stores nothing and answers what the first one answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const EventId = Schema.String.check(
+  Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, { expected: "a lower-case UUID" })
+).pipe(Schema.brand("EventId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type EventId = typeof EventId.Type
+
+/**
+ * Tells whether a value is a lower-case UUID.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isEventId: (value: unknown) => value is EventId = Schema.is(EventId)
+
+const hex = Array.from({ length: 0x10000 }, (_, i) => i.toString(16).padStart(4, "0"))
+
+/**
+ * Makes a UUID version 7 (RFC 9562, section 5.7) from a time in milliseconds since 1970 and two random numbers in
+ * `[0, 1)`. Ids of one millisecond are in no particular order.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeUnsafe = (millis: number, random: Random.Random): EventId => {
+  const high = Math.floor(millis / 0x10000)
+  const a = random.nextDoubleUnsafe() * 0x1000000000000
+  const b = random.nextDoubleUnsafe() * 0x1000000000000
+  const aHigh = Math.floor(a / 0x100000000) & 0xfff
+  const aLow = a % 0x100000000
+  const bHigh = Math.floor(b / 0x100000000) & 0xffff
+  const bLow = b % 0x100000000
+  return (hex[Math.floor(high / 0x10000) & 0xffff]! + hex[high & 0xffff]! + "-" + hex[millis & 0xffff]! + "-" +
+    hex[0x7000 | aHigh]! + "-" + hex[0x8000 | (bHigh & 0x3fff)]! + "-" + hex[Math.floor(aLow / 0x10000) & 0xffff]! +
+    hex[aLow & 0xffff]! + hex[Math.floor(bLow / 0x10000) & 0xffff]!) as EventId
+}
+
+/**
+ * Makes a UUID version 7 by `Clock` and `Random`.
+ *
+ * **When to use** Make the ids before the first try of an append that may be repeated, for example after a time-out.
+ *
+ * **Gotchas** With a seeded `Random` and a fixed `Clock` the ids repeat, and an append with repeated ids is a retry.
+ *
+ * **Example**
+ * ```ts
+ * import { Effect } from "effect"
+ * import { EventId } from "effect-eventstore"
+ *
+ * export const program = Effect.map(EventId.make, (id) => id[14] === "7") // => true
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<EventId> = Effect.withFiber((fiber) =>
+  Effect.succeed(makeUnsafe(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), fiber.getRef(Random.Random)))
+)

@@ -1,0 +1,128 @@
+/**
+ * What an operation on the store can answer instead of a result.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+import { EventId } from "../Event/EventId.ts"
+import { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
+import { Position } from "../Stream/Position.ts"
+import { StreamId } from "../Stream/StreamId.ts"
+import { StreamVersion } from "../Stream/StreamVersion.ts"
+
+/**
+ * An argument is not allowed. Nothing was written. `field` is the path of the argument, `"events[1].tags[0]"`, and
+ * `problem` continues the sentence that begins with it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
+  field: Schema.String,
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `${this.field} ${this.problem}`
+  }
+}
+
+/**
+ * What one stream was expected to be, and what it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Violation = Schema.Struct({ streamId: StreamId, expected: ExpectedVersion, actual: StreamVersion })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Violation = typeof Violation.Type
+
+/**
+ * A stream is not at the expected version. Nothing was written. An append to several streams names every violated
+ * expectation in `violations`; the other fields repeat the first.
+ *
+ * **Gotchas** A deleted stream keeps its version, so `"stream-exists"` can fail at a version above 0.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WrongExpectedVersion extends Schema.TaggedError<WrongExpectedVersion>()("WrongExpectedVersion", {
+  ...Violation.fields,
+  violations: Schema.NonEmptyArray(Violation)
+}) {
+  override get message(): string {
+    return this.violations.map((violation) =>
+      `Stream ${violation.streamId} is at version ${violation.actual}, expected ${violation.expected}`
+    ).join("; ")
+  }
+}
+
+/**
+ * The stream was ended for ever.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StreamTombstoned extends Schema.TaggedError<StreamTombstoned>()("StreamTombstoned", {
+  streamId: StreamId
+}) {
+  override get message(): string {
+    return `Stream ${this.streamId} is tombstoned`
+  }
+}
+
+/**
+ * An event id of the append is stored already, and not by the same append: the event has other content, another stream
+ * or other neighbours. Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EventIdConflict extends Schema.TaggedError<EventIdConflict>()("EventIdConflict", {
+  eventId: EventId,
+  streamId: StreamId
+}) {
+  override get message(): string {
+    return `Event id ${this.eventId} of the append to ${this.streamId} is stored already with other content`
+  }
+}
+
+/**
+ * Events that the condition of an `appendIf` excludes were stored after its position; `position` is the newest of them.
+ * Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AppendConditionFailed extends Schema.TaggedError<AppendConditionFailed>()("AppendConditionFailed", {
+  after: Position,
+  position: Position
+}) {
+  override get message(): string {
+    return `The condition holds up to position ${this.after}, but the event at position ${this.position} breaks it`
+  }
+}
+
+/**
+ * The database answered with an error of its own, or did not answer.
+ *
+ * `outcome` is `"not-stored"` where it is certain that nothing was written, and `"unknown"` where the connection was lost
+ * after an append was sent and the database could not be asked again in time: repeat the append with the same event ids.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  operation: Schema.String,
+  isRetryable: Schema.Boolean,
+  outcome: Schema.Literals(["not-stored", "unknown"]),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const cause = this.cause
+    return `${this.operation} failed: ${cause instanceof Error ? cause.message : String(cause)}`
+  }
+}

@@ -1,0 +1,265 @@
+import { DateTime, Effect, Option, Schema, Stream } from "effect"
+import { isEventId } from "../../Event/EventId.ts"
+import { hasForbiddenEscape } from "../../Event/JsonText.ts"
+import type { RawEvent } from "../../Event/RawEvent.ts"
+import * as Category from "../../Stream/Category.ts"
+import { UnknownEventType } from "../../Stream/DecodeError.ts"
+import type { EventFilter } from "../../Stream/EventFilter.ts"
+import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import type { Position } from "../../Stream/Position.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
+import * as StreamId from "../../Stream/StreamId.ts"
+import type { StreamVersion } from "../../Stream/StreamVersion.ts"
+import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
+import { defaults, type Limits } from "../Limits.ts"
+import type { AppendCondition, AppendedEntry, LogFilter, LogStorage, StreamChange, StreamState } from "../LogStorage.ts"
+import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
+import { prepareAppend } from "./prepareAppend.ts"
+import { readPages, toRange } from "./readPages.ts"
+import { makeTelemetry } from "./telemetry.ts"
+
+type AnyStream = Category.StreamRef<never, unknown, any>
+
+/** The typed, checked, observed store on top of a storage: what all layers have in common. */
+export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventStore["Service"] => {
+  const limits = { ...defaults, ...options }
+  const { appended: countAppended, observe, read: countRead } = makeTelemetry(storage.system)
+
+  const appendEntries = (
+    operation: string,
+    entries: ReadonlyArray<Entry>,
+    condition: AppendCondition | undefined,
+    fieldOf: (index: number) => string
+  ): Effect.Effect<ReadonlyArray<Appended>, any> =>
+    observe(operation, entries.length === 1 ? Category.name(entries[0]!.stream) : undefined)(
+      Effect.withFiber((fiber) =>
+        Effect.flatMap(
+          prepareAppend(fiber, limits, entries, condition, fieldOf),
+          (command) =>
+            Effect.flatMap(storage.append(command), (answers) => {
+              const appended: Array<Appended> = []
+              let count = 0
+              for (let i = 0; i < answers.length; i++) {
+                count += entries[i]!.events.length
+                appended.push(toAppended(entries[i]!.stream.streamId, answers[i]!))
+              }
+              return Effect.as(countAppended(count), appended)
+            })
+        )
+      )
+    )
+
+  const appendAll = (
+    operation: string,
+    entries: ReadonlyArray<Entry>,
+    condition: AppendCondition | undefined
+  ): Effect.Effect<ReadonlyArray<Appended>, any> =>
+    entries.length === 0
+      ? Effect.fail(new InvalidInput({ field: "entries", problem: "are empty" }))
+      : appendEntries(operation, entries, condition, (index) => `entries[${index}].`)
+
+  const countPage = (rows: ReadonlyArray<StoredEvent>) => countRead(rows.length)
+
+  const checked = <A, E, R>(stream: AnyStream, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidInput, R> =>
+    stream.problem === undefined ? effect : Effect.fail(new InvalidInput({ field: "stream", problem: stream.problem }))
+
+  const change = (
+    operation: string,
+    stream: AnyStream,
+    change: StreamChange,
+    expected: ExpectedVersion = "any"
+  ): Effect.Effect<void, any> =>
+    isExpectedVersion(expected)
+      ? observe(operation, Category.name(stream))(checked(stream, storage.change(stream.streamId, change, expected)))
+      : Effect.fail(new InvalidInput({ field: "expected", problem: `is ${String(expected)}` }))
+
+  const readLog = <Out, R>(
+    filter: EventFilter | undefined,
+    options: Parameters<typeof toRange>[0],
+    decode: Parameters<typeof readPages<Out, any, R>>[0]["decode"],
+    operation: string
+  ): Stream.Stream<Recorded<Out>, any, R> =>
+    Stream.unwrap(Effect.map(Effect.all([toRange(options), toFilter(filter)]), ([range, logFilter]) => {
+      const target = logFilter.categories?.length === 1 ? logFilter.categories[0] : undefined
+      return readPages({
+        range,
+        cursor: (stored) => stored.position,
+        page: (range) => observe(operation, target)(Effect.tap(storage.logPage(logFilter, range), countPage)),
+        decode
+      })
+    }))
+
+  const head = (stream?: AnyStream): Effect.Effect<any, any> =>
+    stream === undefined
+      ? observe("head")(storage.head) as Effect.Effect<Position>
+      : observe("head", Category.name(stream))(checked(
+        stream,
+        Effect.flatMap(
+          storage.stream(stream.streamId),
+          (state) =>
+            state.tombstoned
+              ? new StreamTombstoned({ streamId: stream.streamId })
+              : Effect.succeed(state.version as StreamVersion)
+        )
+      ))
+
+  return {
+    append: (stream, events, options) =>
+      Effect.map(
+        appendEntries(
+          "append",
+          [{ stream: stream as AnyStream, events, expected: options?.expected ?? "any" }],
+          undefined,
+          noPrefix
+        ),
+        (appended) => appended[0]!
+      ),
+
+    appendAll: (entries) => appendAll("appendAll", entries, undefined),
+
+    appendIf: (condition, entries) => appendAll("appendIf", entries, condition),
+
+    read: (stream, options) =>
+      Stream.unwrap(Effect.map(checked(stream, toRange(options)), (range) =>
+        readPages({
+          range,
+          cursor: (stored) => stored.streamVersion,
+          page: (range) =>
+            observe("read", Category.name(stream))(Effect.tap(storage.streamPage(stream.streamId, range), countPage)),
+          decode: stream.category.codec.decode
+        }))),
+
+    readAll: (options) => readLog<RawEvent, never>(options, options, Category.raw.codec.decode, "readAll"),
+
+    readCategory: (category, options) => {
+      const given = Array.isArray(category) ? category : [category]
+      const byName = new Map<string, Category.Any>(given.map((category) => [category.name, category]))
+      return readLog<any, any>(
+        { ...options, categories: [...byName.keys()] },
+        options,
+        (stored, into) => {
+          const category = byName.get(StreamId.category(stored.streamId))
+          if (category !== undefined) return category.codec.decode(stored, into)
+          // only a storage that does not keep to the filter gets here
+          return Effect.fail(new UnknownEventType({ ...(stored as any), known: 0 }))
+        },
+        "readCategory"
+      )
+    },
+
+    readEvent: (eventId) =>
+      isEventId(eventId)
+        ? observe("readEvent")(Effect.map(
+          storage.event(eventId),
+          Option.map((stored) => {
+            const events: Array<Recorded<RawEvent>> = []
+            Category.raw.codec.decode(stored, events)
+            return events[0]!
+          })
+        ))
+        : Effect.fail(new InvalidInput({ field: "eventId", problem: "is not a lower-case UUID" })),
+
+    head,
+
+    info: (stream) =>
+      observe("info", Category.name(stream))(checked(stream, Effect.map(storage.stream(stream.streamId), toInfo))),
+
+    streams: (options) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const { limit } = yield* toRange({ limit: options?.limit })
+        const category = options?.category
+        const name = category === undefined ? undefined : `${typeof category === "string" ? category : category.name}-`
+        const prefix = yield* textField("prefix", options?.prefix ?? name ?? "")
+        if (name !== undefined && !prefix.startsWith(name)) {
+          return yield* new InvalidInput({ field: "prefix", problem: `does not begin with ${name}` })
+        }
+        const after = yield* textField("after", options?.after ?? "")
+        return Stream.paginate({ after, left: limit }, ({ after, left }) => {
+          const asked = Math.min(left, 500)
+          const page = storage.streams({ prefix, after, limit: asked, deleted: options?.deleted ?? false })
+          return Effect.map(observe("streams", name?.slice(0, -1))(page), (states) => {
+            const last = states[states.length - 1]
+            const next = last === undefined || states.length < asked || states.length === left
+              ? Option.none()
+              : Option.some({ after: last.streamId, left: left - states.length })
+            return [states.map(toInfo), next] as const
+          })
+        })
+      })),
+
+    setMetadata: (stream, metadata, options) => {
+      const text = isJson(metadata) ? JSON.stringify(metadata) : undefined
+      if (text === undefined || hasForbiddenEscape(text)) {
+        return Effect.fail(new InvalidInput({ field: "metadata", problem: "is not JSON without NUL and lone surrogates" }))
+      }
+      if (text.length > limits.eventBytes) {
+        return Effect.fail(new InvalidInput({ field: "metadata", problem: `takes ${text.length} bytes` }))
+      }
+      const value = metadata === null ? null : text
+      return change("setMetadata", stream, { _tag: "SetMetadata", metadata: value }, options?.expected)
+    },
+
+    truncateBefore: (stream, version, options) =>
+      Number.isSafeInteger(version) && version >= 0
+        ? change("truncateBefore", stream, { _tag: "TruncateBefore", version }, options?.expected)
+        : Effect.fail(new InvalidInput({ field: "version", problem: `is ${String(version)}, which is not a version` })),
+
+    delete: (stream, options) => change("delete", stream, { _tag: "Delete" }, options?.expected),
+
+    tombstone: (stream, options) => change("tombstone", stream, { _tag: "Tombstone" }, options?.expected),
+
+    transaction: (effect) => observe("transaction")(storage.transaction(effect))
+  }
+}
+
+const noPrefix = () => ""
+
+const isJson = Schema.is(Schema.Json)
+
+const toAppended = (streamId: StreamId.StreamId, entry: AppendedEntry): Appended => ({
+  streamId,
+  firstVersion: entry.firstVersion as StreamVersion,
+  version: entry.version as StreamVersion,
+  firstPosition: entry.firstPosition as Position,
+  position: entry.position as Position
+})
+
+const toInfo = (state: StreamState): StreamInfo => ({
+  streamId: state.streamId as StreamId.StreamId,
+  version: state.version as StreamVersion,
+  truncatedBefore: state.truncatedBefore as StreamVersion,
+  status: state.tombstoned ?
+    "tombstoned" :
+    state.version === 0 ?
+    "new" :
+    state.version < state.truncatedBefore ?
+    "deleted" :
+    "active",
+  metadata: state.metadata === null ? Option.none() : Option.some(JSON.parse(state.metadata))
+})
+
+/** A text that is only compared: it may be anything that a database can take as a text. */
+const textField = (field: string, text: string): Effect.Effect<string, InvalidInput> =>
+  typeof text === "string" && text.isWellFormed() && !text.includes("\0")
+    ? Effect.succeed(text)
+    : Effect.fail(new InvalidInput({ field, problem: "is not a text without NUL and lone surrogates" }))
+
+const toFilter = (filter: EventFilter | undefined): Effect.Effect<LogFilter, InvalidInput> => {
+  const texts = (field: string, given: ReadonlyArray<string> | undefined) =>
+    given === undefined ? Effect.succeed(null) : Effect.forEach(given, (text) => textField(field, text))
+  const time = (given: DateTime.Utc | undefined) => given === undefined ? null : DateTime.toEpochMillis(given)
+  return Effect.all({
+    types: texts("types", filter?.types),
+    categories: texts(
+      "categories",
+      filter?.categories?.map((category) => typeof category === "string" ? category : category.name)
+    ),
+    streamPrefix: filter?.streamPrefix === undefined
+      ? Effect.succeed(null)
+      : textField("streamPrefix", filter.streamPrefix),
+    tags: texts("tags", filter?.tags),
+    recordedFrom: Effect.succeed(time(filter?.recordedFrom)),
+    recordedUntil: Effect.succeed(time(filter?.recordedUntil))
+  })
+}

@@ -1,0 +1,384 @@
+import { Clock, Context, Effect, Exit, Option } from "effect"
+import type { EventId } from "../../Event/EventId.ts"
+import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import type { Position } from "../../Stream/Position.ts"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
+import * as StreamId from "../../Stream/StreamId.ts"
+import type {
+  AppendCommand,
+  AppendedEntry,
+  AppendRefused,
+  LogFilter,
+  LogStorage,
+  NewEvent,
+  PageRange,
+  StreamChange,
+  StreamState
+} from "../LogStorage.ts"
+import {
+  AppendConditionFailed,
+  EventIdConflict,
+  type InvalidInput,
+  StreamTombstoned,
+  type WrongExpectedVersion
+} from "../StoreError.ts"
+import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
+
+interface MemoryStream {
+  readonly streamId: StreamId.StreamId
+  readonly events: Array<StoredEvent>
+  truncatedBefore: number
+  tombstoned: boolean
+  metadata: string | null
+}
+
+/** Commands of an open transaction, and the events they would store. */
+interface Staged {
+  readonly commands: Array<AppendCommand>
+  readonly events: Array<StoredEvent>
+}
+
+/** A log in memory. JavaScript runs one piece at a time: what happens between two yields is as good as locked. */
+export const makeMemoryStorage = (): LogStorage => {
+  const log: Array<StoredEvent> = []
+  const streams = new Map<string, MemoryStream>()
+  const byCategory = new Map<string, Array<StoredEvent>>()
+  const byId = new Map<EventId, StoredEvent>()
+  /** Stream ids in code point order, made when somebody asks for them. */
+  let sorted: Array<string> | undefined
+
+  const Transaction = Context.Reference<Staged | undefined>(
+    `effect-eventstore/Store/memory/${++storages}`,
+    { defaultValue: () => undefined }
+  )
+
+  const isHidden = (event: StoredEvent) => {
+    const stream = streams.get(event.streamId)!
+    return stream.tombstoned || event.streamVersion < stream.truncatedBefore
+  }
+
+  const stateOf = (streamId: string, staged: Staged | undefined): StreamState => {
+    const stream = streams.get(streamId)
+    const pending = staged === undefined ? 0 : staged.events.filter((event) => event.streamId === streamId).length
+    return {
+      streamId,
+      version: (stream?.events.length ?? 0) + pending,
+      truncatedBefore: stream?.truncatedBefore ?? 0,
+      tombstoned: stream?.tombstoned ?? false,
+      metadata: stream?.metadata ?? null
+    }
+  }
+
+  /** Why a command cannot be stored now, or what it answered before, or `undefined` where it can be stored. */
+  const judge = (
+    command: AppendCommand,
+    staged: Staged | undefined
+  ): AppendRefused | ReadonlyArray<AppendedEntry> | undefined => {
+    const states = command.entries.map(({ streamId }) => stateOf(streamId, staged))
+    const tombstoned = states.findIndex((state) => state.tombstoned)
+    if (tombstoned >= 0) return new StreamTombstoned({ streamId: command.entries[tombstoned]!.streamId })
+    if (command.repeatable) {
+      const repeated = judgeRepeated(command, staged)
+      if (repeated !== undefined) return repeated
+    }
+    const violations = command.entries.flatMap(({ expected, streamId }, i) =>
+      isExpected(expected, states[i]!.version, exists(states[i]!))
+        ? []
+        : [violation(streamId, expected, states[i]!.version)]
+    )
+    if (violations.length > 0) return wrongExpectedVersion(violations)
+    if (command.condition !== undefined) {
+      const { after, items } = command.condition
+      const breaks = (event: StoredEvent) =>
+        items.some(({ tags, types }) =>
+          (types === undefined || types.length === 0 || types.includes(event.type)) &&
+          (tags === undefined || tags.every((tag) => event.tags?.includes(tag)))
+        )
+      const position = staged?.events.some(breaks) === true
+        ? log.length + 1
+        : log.findLast((event) => event.position > after && breaks(event))?.position ?? 0
+      if (position > after) {
+        return new AppendConditionFailed({ after: after as Position, position: position as Position })
+      }
+    }
+    return undefined
+  }
+
+  /** A repeated append stands where it would have put its events, whole and with the same content; or it is another one. */
+  const judgeRepeated = (
+    command: AppendCommand,
+    staged: Staged | undefined
+  ): EventIdConflict | ReadonlyArray<AppendedEntry> | undefined => {
+    const stagedIds = staged && new Set(staged.events.map((event) => event.eventId))
+    const known = command.entries.some(({ events }) =>
+      events.some(({ eventId }) => byId.has(eventId) || stagedIds?.has(eventId))
+    )
+    if (!known) return undefined
+    const answers: Array<AppendedEntry> = []
+    for (const { events, expected, streamId } of command.entries) {
+      const first = events[0] === undefined ? undefined : byId.get(events[0].eventId)
+      for (let i = 0; i < events.length; i++) {
+        const stored = byId.get(events[i]!.eventId)
+        const stands = first !== undefined && stored !== undefined && stored.streamId === streamId &&
+          stored.streamVersion === first.streamVersion + i &&
+          (typeof expected !== "number" || first.streamVersion === expected + 1) && hasContent(stored, events[i]!)
+        if (!stands) return new EventIdConflict({ eventId: events[i]!.eventId, streamId })
+      }
+      answers.push(
+        first === undefined ? headOf(streamId) : {
+          firstVersion: first.streamVersion,
+          version: first.streamVersion + events.length - 1,
+          firstPosition: first.position,
+          position: byId.get(events[events.length - 1]!.eventId)!.position
+        }
+      )
+    }
+    return answers
+  }
+
+  const headOf = (streamId: string): AppendedEntry => {
+    const version = streams.get(streamId)?.events.length ?? 0
+    return { firstVersion: version, version, firstPosition: log.length, position: log.length }
+  }
+
+  const store = (command: AppendCommand, now: number): ReadonlyArray<AppendedEntry> => {
+    const answers: Array<AppendedEntry> = []
+    for (const { events, streamId } of command.entries) {
+      const stream = events.length === 0 ? undefined : open(streamId)
+      for (const event of events) {
+        const stored = toStored(event, streamId, stream!.events.length + 1, log.length + 1, now)
+        log.push(stored)
+        if (stream!.events.push(stored) === 1) sorted = undefined
+        byCategory.get(StreamId.category(streamId))!.push(stored)
+        byId.set(stored.eventId, stored)
+      }
+      const head = headOf(streamId)
+      const more = Math.max(0, events.length - 1)
+      answers.push({ ...head, firstVersion: head.version - more, firstPosition: head.position - more })
+    }
+    return answers
+  }
+
+  const open = (streamId: StreamId.StreamId): MemoryStream => {
+    const known = streams.get(streamId)
+    if (known !== undefined) return known
+    const stream = { streamId, events: [], truncatedBefore: 0, tombstoned: false, metadata: null }
+    streams.set(streamId, stream)
+    const category = StreamId.category(streamId)
+    if (!byCategory.has(category)) byCategory.set(category, [])
+    return stream
+  }
+
+  /** Takes back the newest events down to a length of the log: the end of a transaction that cannot be stored whole. */
+  const takeBack = (length: number) => {
+    while (log.length > length) {
+      const event = log.pop()!
+      streams.get(event.streamId)!.events.pop()
+      byCategory.get(StreamId.category(event.streamId))!.pop()
+      byId.delete(event.eventId)
+    }
+    sorted = undefined
+  }
+
+  const stage = (command: AppendCommand, staged: Staged, now: number): ReadonlyArray<AppendedEntry> => {
+    staged.commands.push(command)
+    return command.entries.map(({ events, streamId }) => {
+      const version = stateOf(streamId, staged).version
+      for (const [i, event] of events.entries()) {
+        staged.events.push(toStored(event, streamId, version + i + 1, 0, now))
+      }
+      const last = version + events.length
+      return { firstVersion: Math.min(version + 1, last), version: last, firstPosition: 0, position: 0 }
+    })
+  }
+
+  const commit = (staged: Staged, now: number): Exit.Exit<void, AppendRefused> => {
+    const length = log.length
+    for (const command of staged.commands) {
+      const judged = judge(command, undefined)
+      if (judged === undefined) store(command, now)
+      else if (!isAnswer(judged)) {
+        takeBack(length)
+        return Exit.fail(judged)
+      }
+    }
+    return Exit.void
+  }
+
+  const change = (
+    streamId: StreamId.StreamId,
+    change: StreamChange,
+    expected: ExpectedVersion
+  ): Effect.Effect<void, StreamTombstoned | WrongExpectedVersion> => {
+    const state = stateOf(streamId, undefined)
+    if (state.tombstoned) return Exit.fail(new StreamTombstoned({ streamId }))
+    if (!isExpected(expected, state.version, exists(state))) {
+      return Exit.fail(wrongExpectedVersion([violation(streamId, expected, state.version)]))
+    }
+    const stream = open(streamId)
+    const hide = (before: number) => {
+      if (state.version > 0) stream.truncatedBefore = Math.max(stream.truncatedBefore, Math.min(before, state.version + 1))
+    }
+    switch (change._tag) {
+      case "TruncateBefore":
+        hide(change.version)
+        break
+      case "Delete":
+        hide(state.version + 1)
+        break
+      case "Tombstone":
+        stream.tombstoned = true
+        break
+      case "SetMetadata":
+        stream.metadata = change.metadata
+    }
+    return Exit.void
+  }
+
+  return {
+    system: "memory",
+
+    append: (command) =>
+      Effect.withFiber((fiber): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused> => {
+        const staged = fiber.getRef(Transaction)
+        const judged = judge(command, staged)
+        if (judged !== undefined) return isAnswer(judged) ? Exit.succeed(judged) : Exit.fail(judged)
+        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        return Exit.succeed(staged === undefined ? store(command, now) : stage(command, staged, now))
+      }),
+
+    streamPage: (streamId, range) =>
+      Effect.withFiber((fiber) => {
+        const staged = fiber.getRef(Transaction)
+        const stream = streams.get(streamId)
+        if (stream?.tombstoned === true) return Exit.fail(new StreamTombstoned({ streamId }))
+        const pending = staged?.events.filter((event) => event.streamId === streamId) ?? []
+        const events = pending.length === 0 ? stream?.events ?? [] : [...stream?.events ?? [], ...pending]
+        const hidden = stream?.truncatedBefore ?? 0
+        return Exit.succeed(page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden))
+      }),
+
+    logPage: (filter, range) =>
+      Effect.sync(() => {
+        const only = filter.categories?.length === 1 ? byCategory.get(filter.categories[0]!) ?? [] : log
+        return page(only, range, (event) => event.position, (event) => matches(filter, event) && !isHidden(event))
+      }),
+
+    event: (eventId) =>
+      Effect.sync(() => Option.filter(Option.fromNullishOr(byId.get(eventId)), (event) => !isHidden(event))),
+
+    head: Effect.sync(() => log.length),
+
+    stream: (streamId) => Effect.withFiber((fiber) => Exit.succeed(stateOf(streamId, fiber.getRef(Transaction)))),
+
+    streams: ({ after, deleted, limit, prefix }) =>
+      Effect.sync(() => {
+        sorted ??= [...streams.keys()].sort(StreamId.compare)
+        const found: Array<StreamState> = []
+        for (let i = firstAfter(sorted, after); i < sorted.length && found.length < limit; i++) {
+          if (!sorted[i]!.startsWith(prefix)) continue
+          const state = stateOf(sorted[i]!, undefined)
+          if (deleted ? state.version > 0 : exists(state)) found.push(state)
+        }
+        return found
+      }),
+
+    change: (streamId, changed, expected) =>
+      Effect.withFiber((fiber): Effect.Effect<void, StreamTombstoned | WrongExpectedVersion | InvalidInput> =>
+        fiber.getRef(Transaction) === undefined
+          ? change(streamId, changed, expected)
+          : Exit.fail(noChangeInTransaction())
+      ),
+
+    transaction: (effect) =>
+      Effect.withFiber((fiber) => {
+        const outer = fiber.getRef(Transaction)
+        const staged: Staged = { commands: [...outer?.commands ?? []], events: [...outer?.events ?? []] }
+        return Effect.tap(Effect.provideService(effect, Transaction, staged), () => {
+          if (outer === undefined) return commit(staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+          outer.commands.splice(0, Infinity, ...staged.commands)
+          outer.events.splice(0, Infinity, ...staged.events)
+          return Exit.void
+        })
+      })
+  }
+}
+
+const isAnswer = (judged: AppendRefused | ReadonlyArray<AppendedEntry>): judged is ReadonlyArray<AppendedEntry> =>
+  Array.isArray(judged)
+
+/** Numbers the storages of this process, so that the transaction of one is not taken for that of another. */
+let storages = 0
+
+const exists = (state: StreamState): boolean => state.version > 0 && state.version >= state.truncatedBefore
+
+const toStored = (
+  event: NewEvent,
+  streamId: string,
+  streamVersion: number,
+  position: number,
+  recordedAt: number
+): StoredEvent => ({
+  position,
+  streamId,
+  streamVersion,
+  eventId: event.eventId,
+  type: event.type,
+  schemaVersion: event.schemaVersion,
+  data: event.data,
+  metadata: event.metadata,
+  tags: event.tags,
+  recordedAt
+})
+
+const hasContent = (stored: StoredEvent, event: NewEvent): boolean =>
+  stored.type === event.type && stored.schemaVersion === event.schemaVersion && stored.data === event.data &&
+  (stored.tags ?? []).join("\0") === (event.tags ?? []).join("\0")
+
+const matches = (filter: LogFilter, event: StoredEvent): boolean =>
+  (filter.types === null || filter.types.includes(event.type)) &&
+  (filter.categories === null || filter.categories.includes(StreamId.category(event.streamId))) &&
+  (filter.streamPrefix === null || event.streamId.startsWith(filter.streamPrefix)) &&
+  (filter.tags === null || filter.tags.every((tag) => event.tags?.includes(tag))) &&
+  (filter.recordedFrom === null || event.recordedAt >= filter.recordedFrom) &&
+  (filter.recordedUntil === null || event.recordedAt < filter.recordedUntil)
+
+/** Events sorted by `key`, from `range.from` on in its direction. */
+const page = (
+  events: ReadonlyArray<StoredEvent>,
+  { direction, from, limit, to }: PageRange,
+  key: (event: StoredEvent) => number,
+  keep: (event: StoredEvent) => boolean
+): ReadonlyArray<StoredEvent> => {
+  const found: Array<StoredEvent> = []
+  if (direction === "forward") {
+    for (let i = firstAt(events, from, key); i < events.length && found.length < limit; i++) {
+      if (key(events[i]!) > to) break
+      if (keep(events[i]!)) found.push(events[i]!)
+    }
+  } else {
+    for (let i = firstAt(events, from + 1, key) - 1; i >= 0 && found.length < limit; i--) {
+      if (key(events[i]!) < to) break
+      if (keep(events[i]!)) found.push(events[i]!)
+    }
+  }
+  return found
+}
+
+const firstAt = (events: ReadonlyArray<StoredEvent>, from: number, key: (event: StoredEvent) => number): number =>
+  firstIndex(events.length, (i) => key(events[i]!) >= from)
+
+const firstAfter = (sorted: ReadonlyArray<string>, after: string): number =>
+  firstIndex(sorted.length, (i) => StreamId.compare(sorted[i]!, after) > 0)
+
+/** Binary search for the first index at which a property holds that goes on holding. */
+const firstIndex = (length: number, holds: (index: number) => boolean): number => {
+  let low = 0
+  let high = length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
+}
