@@ -143,26 +143,28 @@ class Server {
   private readonly guard: Guard
   private child: ChildProcess.ChildProcess | undefined
 
-  private constructor(options: Options, version: Version, home: string, binaries: Binaries, user: User | undefined) {
+  private constructor(options: Options, home: string, guard: Guard, binaries: Binaries, user: User | undefined) {
     this.options = options
-    this.version = version
+    this.version = options.version ?? "18"
     this.home = home
     this.dataDir = options.dataDir ?? Path.join(home, "data")
+    this.guard = guard
     this.binaries = binaries
     this.user = user
-    this.guard = new Guard(home)
   }
 
   static async prepare(options: Options): Promise<Server> {
-    const version = options.version ?? "18"
     const user = process.getuid?.() === 0 ? unprivilegedUser() : undefined
     const home = makeHome(user)
+    const guard = new Guard(home, options.dataDir ?? Path.join(home, "data"))
     try {
-      const server = new Server(options, version, home, await reachableBinaries(version, home, user), user)
+      const binaries = await reachableBinaries(options.version ?? "18", home, user)
+      const server = new Server(options, home, guard, binaries, user)
       await server.initialise()
       return server
     } catch (error) {
       Fs.rmSync(home, { recursive: true, force: true })
+      guard.dismiss()
       throw error
     }
   }
@@ -174,13 +176,15 @@ class Server {
   private spawn(command: string, args: ReadonlyArray<string>): ChildProcess.ChildProcess {
     const log = Fs.openSync(this.logFile, "a")
     try {
-      return ChildProcess.spawn(command, args, {
+      const child = ChildProcess.spawn(command, args, {
         ...this.user,
         cwd: this.home,
         env: { PATH: process.env["PATH"], LC_ALL: "C", TZ: "UTC" }, // no PG* variable of the caller reaches the server
         stdio: ["ignore", log, log],
         detached: true // Ctrl-C reaches the tests, which then stop the server
       })
+      if (child.pid !== undefined) this.guard.watch(child.pid)
+      return child
     } finally {
       Fs.closeSync(log)
     }
@@ -193,6 +197,7 @@ class Server {
     const args = ["-D", this.dataDir, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8", "--no-sync"]
     const child = this.spawn(this.binaries.initdb, args)
     const code = await new Promise((resolve, reject) => child.once("error", reject).once("exit", resolve))
+    this.guard.watch(0)
     if (code !== 0) throw new Error(`initdb ended with ${code}\n${this.log()}`)
   }
 
@@ -244,7 +249,6 @@ class Server {
         this.guard.watch(0)
       }
     })
-    if (child.pid !== undefined) this.guard.watch(child.pid)
     this.child = child
     for (let waited = 0; !this.isReady(child.pid); waited += 10) {
       if (failure !== undefined) {
@@ -304,12 +308,16 @@ class Server {
 class Guard {
   private readonly shell: ChildProcess.ChildProcess
 
-  constructor(home: string) {
+  constructor(home: string, dataDir: string) {
+    // the pid file is the sign to wait for: without somebody who reaps orphans the process stays, as a zombie
     const script = `while read -r line; do pid=$line; done
       [ "$pid" = done ] && exit
-      [ "\${pid:-0}" -gt 0 ] && kill -QUIT "$pid" && while kill -0 "$pid"; do sleep 0.1; done
-      rm -rf "$0"`
-    this.shell = ChildProcess.spawn("/bin/sh", ["-c", script, home], {
+      if [ "\${pid:-0}" -gt 0 ] && kill -QUIT "$pid"; then
+        while kill -0 "$pid" && [ -e "$1/postmaster.pid" ]; do sleep 0.1; done
+      fi
+      tries=50 # initdb may still be adding files
+      while rm -rf "$0"; [ -e "$0" ] && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done`
+    this.shell = ChildProcess.spawn("/bin/sh", ["-c", script, home, dataDir], {
       cwd: "/",
       stdio: ["pipe", "ignore", "ignore"],
       detached: true
