@@ -68,7 +68,12 @@ if (!isInstalled()) install()
 
 const [script, ...rest] = process.argv.slice(2)
 if (script === undefined) fail("Usage: node scripts/bootstrap.mjs <script> [arguments]")
-const child = spawn(findNode(), ["--conditions=source", "--disable-warning=ExperimentalWarning", join(root, script), ...rest], {
+const child = spawn(findNode(), [
+  "--conditions=source",
+  "--disable-warning=ExperimentalWarning",
+  join(root, script),
+  ...rest
+], {
   stdio: "inherit"
 })
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) {

@@ -237,7 +237,10 @@ class Server {
       ...this.options.settings
     }
     const child = this.spawn(this.binaries.postgres, [
-      ...["-D", this.dataDir, "-p", String(this.port)],
+      "-D",
+      this.dataDir,
+      "-p",
+      String(this.port),
       ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ])
     let failure: unknown
@@ -283,7 +286,7 @@ class Server {
     const child = this.child!
     process.kill(pid, "SIGSTOP") // it must not start another process between the look and the kill
     const family = [pid, ...childrenOf(pid)]
-    for (const member of family) process.kill(member, "SIGKILL")
+    for (const member of family) kill(member)
     await this.ended(child)
     while (family.some(isAlive) || !(await isFree(this.port))) await sleep(5)
   }
@@ -347,7 +350,8 @@ const unprivilegedUser = (): User => {
 
 /** Whether the user can read and enter what lies at `path`: permissions of every directory above count. */
 const canReach = (path: string, user: User | undefined): boolean =>
-  ChildProcess.spawnSync("/bin/sh", ["-c", "test -r \"$0\" && test -x \"$0\"", path], { ...user, cwd: "/" }).status === 0
+  ChildProcess.spawnSync("/bin/sh", ["-c", "test -r \"$0\" && test -x \"$0\"", path], { ...user, cwd: "/" }).status ===
+    0
 
 const makeHome = (user: User | undefined): string => {
   for (const parent of new Set([Os.tmpdir(), "/tmp", "/var/tmp"])) {
@@ -389,6 +393,14 @@ const isFree = (port: number): Promise<boolean> =>
     const probe = Net.createServer().once("error", () => resolve(false))
     probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)))
   })
+
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // it ended by itself
+  }
+}
 
 /** Process table as `[pid, parent, state]`: from /proc where there is one, as slim images lack `ps`. */
 const processes = (): ReadonlyArray<readonly [pid: number, parent: number, state: string]> => {
