@@ -1,0 +1,4 @@
+import { EventStore } from "effect-eventstore"
+import { EventStoreTest } from "effect-eventstore/Testing"
+
+EventStoreTest.suite("memory", EventStore.layerMemory)
