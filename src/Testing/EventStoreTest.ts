@@ -12,14 +12,20 @@ import { appendIfRules } from "./internal/appendIfRules.ts"
 import { appendRules } from "./internal/appendRules.ts"
 import { concurrencyRules } from "./internal/concurrencyRules.ts"
 import { idempotencyRules } from "./internal/idempotencyRules.ts"
+import { readLogRules } from "./internal/readLogRules.ts"
+import { readRules } from "./internal/readRules.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
+import { streamRules } from "./internal/streamRules.ts"
 
 const subjects: Readonly<Record<string, Rules>> = {
   append: appendRules,
   "concurrent appends": concurrencyRules,
   "repeated appends": idempotencyRules,
   appendAll: appendAllRules,
-  appendIf: appendIfRules
+  appendIf: appendIfRules,
+  read: readRules,
+  "the log": readLogRules,
+  streams: streamRules
 }
 
 /**

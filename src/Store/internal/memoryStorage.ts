@@ -310,7 +310,9 @@ const isAnswer = (judged: AppendRefused | ReadonlyArray<AppendedEntry>): judged 
 /** Numbers the storages of this process, so that the transaction of one is not taken for that of another. */
 let storages = 0
 
-const exists = (state: StreamState): boolean => state.version > 0 && state.version >= state.truncatedBefore
+/** Whether a stream has an event to read. */
+const exists = (state: StreamState): boolean =>
+  state.version > 0 && state.version >= state.truncatedBefore && !state.tombstoned
 
 const toStored = (
   event: NewEvent,

@@ -1,0 +1,174 @@
+/**
+ * Creates and upgrades the tables and functions of the event store, or prints the SQL for whoever does.
+ *
+ * @since 0.1.0
+ */
+import { Effect, Layer } from "effect"
+import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import { statements as createEvents } from "./migrations/0001_create_events.ts"
+import { defaultName, isSchemaName } from "./SchemaName.ts"
+import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
+
+/**
+ * Where the tables live: `schema` is `"eventstore"` where nothing else is asked for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MigrationOptions {
+  readonly schema?: string | undefined
+}
+
+const migrations: ReadonlyArray<{ readonly name: string; readonly statements: ReadonlyArray<string> }> = [
+  { name: "create_events", statements: createEvents }
+]
+
+const table = "migrations"
+
+/**
+ * Number of the newest migration.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const latest: number = migrations.length
+
+/**
+ * Brings the schema up to date; does nothing where it is. Any number of processes may run it at once: one works, the
+ * others wait for it. All of it is one transaction. Needs a role that may create the schema, or owns it.
+ *
+ * **Example**
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Config, Effect } from "effect"
+ * import { PgMigrations } from "effect-eventstore"
+ *
+ * export const program = PgMigrations.run({ schema: "eventstore" }).pipe(
+ *   Effect.provide(PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }))
+ * )
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const run = (
+  options?: MigrationOptions
+): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError | UnsupportedDatabase, SqlClient.SqlClient> =>
+  SqlClient.SqlClient.use((sql) => migrate(sql, options))
+
+/**
+ * As {@link run}, with a client in hand.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const migrate = (
+  client: SqlClient.SqlClient,
+  options?: MigrationOptions
+): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError | UnsupportedDatabase> =>
+  Effect.gen(function*() {
+    const schema = options?.schema ?? defaultName
+    if (!isSchemaName(schema)) {
+      return yield* new UnsupportedDatabase({ problem: `The schema name ${JSON.stringify(schema)} is not allowed` })
+    }
+    const sql = client.withoutTransforms()
+    if ((yield* status(sql, schema)) >= latest) return
+    yield* sql.withTransaction(Effect.gen(function*() {
+      // CREATE ... IF NOT EXISTS races with itself; a lock does not
+      yield* sql`SELECT pg_advisory_xact_lock(hashtext('effect-eventstore'), hashtext(${schema}))`
+      const found = yield* sql`SELECT 1 AS found WHERE to_regnamespace(${schema}) IS NOT NULL`
+      if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
+      yield* sql`SELECT set_config('search_path', ${`${schema}, pg_temp`}, true)`
+      yield* Effect.provideService(Migrator.make({})({
+        table,
+        loader: Effect.succeed(migrations.map(({ name, statements }, i) =>
+          [
+            i + 1,
+            name,
+            // what a migration module exports: an effect that runs it
+            Effect.succeed(Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true }))
+          ] as const
+        ))
+      }), SqlClient.SqlClient, sql)
+    }))
+  }).pipe(Effect.withSpan("eventstore.migrate"))
+
+/**
+ * Runs the migrations when the layer is built.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: MigrationOptions): Layer.Layer<
+  never,
+  Migrator.MigrationError | SqlError.SqlError | UnsupportedDatabase,
+  SqlClient.SqlClient
+> => Layer.effectDiscard(run(options))
+
+/**
+ * The SQL of all migrations as one script, for a DBA who runs it with psql. It records what it did, so that
+ * {@link run} finds nothing left to do.
+ *
+ * **Gotchas** Throws where the schema name is not allowed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const script = (options?: MigrationOptions): string => {
+  const schema = nameOrThrow(options?.schema ?? defaultName)
+  return [
+    "BEGIN",
+    `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+    `SET LOCAL search_path TO ${schema}, pg_temp`,
+    `CREATE TABLE ${table} (
+  migration_id integer PRIMARY KEY,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  name text NOT NULL
+)`,
+    ...migrations.flatMap(({ name, statements }, i) => [
+      ...statements,
+      `INSERT INTO ${table} (migration_id, name) VALUES (${i + 1}, '${name}')`
+    ]),
+    "COMMIT"
+  ].map((statement) => `${statement};\n`).join("\n")
+}
+
+/**
+ * The SQL that lets a role append and read, and nothing else: no DDL, no direct writing to any table.
+ *
+ * **Gotchas** Throws where one of the names is not allowed: lower-case letters, digits, underscores.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const grants = (options: { readonly role: string } & MigrationOptions): string => {
+  const schema = nameOrThrow(options.schema ?? defaultName)
+  const role = nameOrThrow(options.role)
+  return [
+    `GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
+    `GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role}`,
+    `GRANT EXECUTE ON FUNCTION ${schema}.log_head, ${schema}.append_events, ${schema}.change_stream, ${schema}.open_log
+  TO ${role}`
+  ].map((statement) => `${statement};\n`).join("")
+}
+
+const nameOrThrow = (name: string): string => {
+  if (!isSchemaName(name)) throw new Error(`The name ${JSON.stringify(name)} is not allowed`)
+  return name
+}
+
+/**
+ * Number of the newest migration that a schema has seen; 0 where it has no event store.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const status = (client: SqlClient.SqlClient, schema: string): Effect.Effect<number, SqlError.SqlError> =>
+  Effect.gen(function*() {
+    const sql = client.withoutTransforms()
+    const known = yield* sql<{ ready: boolean }>`
+      SELECT to_regclass(${`${schema}.${table}`}) IS NOT NULL AS ready`
+    if (known[0]?.ready !== true) return 0
+    const rows = yield* sql<{ id: number | null }>`
+      SELECT max(migration_id)::int4 AS id FROM ${sql(schema)}.${sql(table)}`
+    return rows[0]?.id ?? 0
+  })

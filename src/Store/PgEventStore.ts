@@ -1,0 +1,92 @@
+/**
+ * The event store in a Postgres database.
+ *
+ * @since 0.1.0
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Duration, Effect, Layer } from "effect"
+import type { Migrator, SqlError } from "effect/sql"
+import * as PgMigrations from "../Postgres/PgMigrations.ts"
+import { probe } from "../Postgres/PgProbe.ts"
+import { defaultName } from "../Postgres/SchemaName.ts"
+import type { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
+import { EventStore } from "./EventStore.ts"
+import { makePgStorage } from "./internal/pgStorage.ts"
+import type { Limits } from "./Limits.ts"
+
+/**
+ * - `schema`: where the tables live; default `"eventstore"`
+ * - `log`: which of the logs in it, from 1; each has its own order, lock and positions; default 1
+ * - `limits`: how much one call may ask for
+ * - `lanes`: batches of appends on the wire at a time, each on a connection of its own; default 2
+ * - `reconnectFor`: how long an append is repeated, by its event ids, while the database does not answer; default 30 seconds
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PgEventStoreOptions {
+  readonly schema?: string | undefined
+  readonly log?: number | undefined
+  readonly limits?: Partial<Limits> | undefined
+  readonly lanes?: number | undefined
+  readonly reconnectFor?: Duration.Input | undefined
+}
+
+/**
+ * The event store on tables that exist already. The role needs no DDL: see `PgMigrations.grants`.
+ *
+ * Appends travel on connections of their own, made from the configuration of the given client, so that a slow query of
+ * the application cannot stand before them. Reads, and appends inside `sql.withTransaction`, use the client itself.
+ * Fails with `UnsupportedDatabase` where the database is not Postgres 15 or newer, is read-only, or lacks the tables.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStore = (
+  options?: PgEventStoreOptions
+): Layer.Layer<EventStore, SqlError.SqlError | UnsupportedDatabase, PgClient.PgClient> =>
+  Layer.effect(
+    EventStore,
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      const schema = options?.schema ?? defaultName
+      const log = options?.log ?? 1
+      yield* probe(sql, { schema, log })
+      const storage = yield* makePgStorage(sql, {
+        system: "postgresql",
+        schema,
+        log,
+        lanes: options?.lanes ?? 2,
+        reconnectFor: Duration.fromInputUnsafe(options?.reconnectFor ?? "30 seconds")
+      })
+      return EventStore.make(storage, options?.limits)
+    })
+  )
+
+/**
+ * The event store in a Postgres database; creates or upgrades its tables first. For a quick start, and wherever the role
+ * may create a schema.
+ *
+ * **Example**
+ * ```ts
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Config, Layer } from "effect"
+ * import { PgEventStore } from "effect-eventstore"
+ *
+ * export const Live = PgEventStore.layer().pipe(
+ *   Layer.provideMerge(PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") }))
+ * )
+ * ```
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options?: PgEventStoreOptions
+): Layer.Layer<
+  EventStore,
+  Migrator.MigrationError | SqlError.SqlError | UnsupportedDatabase,
+  PgClient.PgClient
+> =>
+  layerStore(options).pipe(
+    Layer.provide(Layer.effectDiscard(PgClient.PgClient.use((sql) => PgMigrations.migrate(sql, options))))
+  )

@@ -1,0 +1,108 @@
+import { Effect, type Exit } from "effect"
+import type { AppendCommand, AppendedEntry, AppendRefused } from "../LogStorage.ts"
+import type { InvalidInput, StoreError } from "../StoreError.ts"
+
+export type AppendExit = Exit.Exit<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError>
+
+/** What may travel together: commands, and bytes of their payload (one command always may). */
+const batchCommands = 512
+const batchBytes = 1024 * 1024
+/** A condition makes the database look at what the batch stored before it, so these travel in smaller groups. */
+const batchConditions = 64
+
+interface Waiting {
+  readonly command: AppendCommand
+  readonly resume: (answer: AppendExit) => void
+  withdrawn: boolean
+}
+
+/**
+ * Groups the appends of a process. A batch leaves as soon as fewer than `lanes` are on the wire: a lone caller waits for
+ * nothing, and the more callers there are, the more travel together. An interrupted caller withdraws its command if it
+ * has not left yet, and never disturbs the others of its batch.
+ */
+export class Coalescer {
+  private readonly lanes: number
+  private readonly send: (commands: ReadonlyArray<AppendCommand>, answer: (answers: ReadonlyArray<AppendExit>) => void) => void
+  private queue: Array<Waiting> = []
+  private onTheWire = 0
+  private scheduled = false
+  private idle: (() => void) | undefined
+
+  constructor(
+    lanes: number,
+    send: (commands: ReadonlyArray<AppendCommand>, answer: (answers: ReadonlyArray<AppendExit>) => void) => void
+  ) {
+    this.lanes = lanes
+    this.send = send
+  }
+
+  submit(command: AppendCommand): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
+    return Effect.callback((resume) => {
+      const waiting: Waiting = { command, resume, withdrawn: false }
+      this.queue.push(waiting)
+      if (!this.scheduled) {
+        this.scheduled = true
+        // callers of the same tick travel together
+        queueMicrotask(() => {
+          this.scheduled = false
+          this.pump()
+        })
+      }
+      return Effect.sync(() => {
+        waiting.withdrawn = true
+      })
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is on the wire. */
+  readonly drained: Effect.Effect<void> = Effect.callback((resume) => {
+    if (this.onTheWire === 0 && this.queue.length === 0) resume(Effect.void)
+    else this.idle = () => resume(Effect.void)
+  })
+
+  private pump() {
+    while (this.onTheWire < this.lanes) {
+      const batch = this.take()
+      if (batch.length === 0) break
+      this.onTheWire++
+      this.send(batch.map(({ command }) => command), (answers) => {
+        this.onTheWire--
+        for (let i = 0; i < batch.length; i++) batch[i]!.resume(answers[i]!)
+        this.pump()
+        if (this.onTheWire === 0 && this.queue.length === 0) this.idle?.()
+      })
+    }
+  }
+
+  private take(): ReadonlyArray<Waiting> {
+    const batch: Array<Waiting> = []
+    const ids = new Set<string>()
+    let bytes = 0
+    let conditions = 0
+    let taken = 0
+    for (; taken < this.queue.length && batch.length < batchCommands; taken++) {
+      const waiting = this.queue[taken]!
+      const { command } = waiting
+      if (waiting.withdrawn) continue
+      if (batch.length > 0 && bytes + command.bytes > batchBytes) break
+      if (command.condition !== undefined && ++conditions > batchConditions) break
+      // the same event twice in one statement would be a conflict with itself: the repetition travels in a later batch
+      if (command.repeatable && !addIds(command, ids)) break
+      bytes += command.bytes
+      batch.push(waiting)
+    }
+    this.queue = taken === this.queue.length ? [] : this.queue.slice(taken)
+    return batch
+  }
+}
+
+const addIds = (command: AppendCommand, ids: Set<string>): boolean => {
+  for (const { events } of command.entries) {
+    for (const { eventId } of events) if (ids.has(eventId)) return false
+  }
+  for (const { events } of command.entries) {
+    for (const { eventId } of events) ids.add(eventId)
+  }
+  return true
+}

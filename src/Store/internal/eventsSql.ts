@@ -1,0 +1,335 @@
+import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
+import type { AppendCommand, LogFilter, PageRange, StreamChange, StreamState } from "../LogStorage.ts"
+
+/** A statement and its parameters. */
+export interface Statement {
+  readonly text: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/** A row as the driver gives it, by place. */
+export type Values = ReadonlyArray<any>
+
+const words: Record<string, number> = { "any": -1, "no-stream": -2, "stream-exists": -3 }
+
+/** The number that stands for an expected version in the functions of the schema. */
+export const expectedNumber = (expected: ExpectedVersion): number =>
+  typeof expected === "number" ? expected : words[expected]!
+
+/** The expected version that a number of the schema stands for. */
+export const expectedFromNumber = (value: number): ExpectedVersion =>
+  value === -1 ? "any" : value === -2 ? "no-stream" : value === -3 ? "stream-exists" : value
+
+/** One call of append_events: all commands as arrays, so that the statement is one plan whatever their number. */
+export const appendEvents = (
+  schema: string,
+  log: number,
+  commands: ReadonlyArray<AppendCommand>,
+  options: { readonly stage: boolean; readonly repeatable: boolean }
+): Statement => {
+  const streams = new Map<string, number>()
+  const command: Array<number> = []
+  const stream: Array<number> = []
+  const expected: Array<string> = []
+  const count: Array<number> = []
+  const conditions: Array<string | null> = []
+  const entry: Array<number> = []
+  const ids: Array<string> = []
+  const types: Array<string> = []
+  const versions: Array<number> = []
+  const data: Array<string> = []
+  const metadata: Array<string | null> = []
+  const tags: Array<string | null> = []
+  let hasCondition = false
+  let hasMetadata = false
+  let hasTags = false
+  for (let i = 0; i < commands.length; i++) {
+    const { condition, entries } = commands[i]!
+    conditions.push(condition === undefined ? null : JSON.stringify(condition))
+    hasCondition ||= condition !== undefined
+    for (const { events, expected: expectedVersion, streamId } of entries) {
+      let index = streams.get(streamId)
+      if (index === undefined) {
+        index = streams.size + 1
+        streams.set(streamId, index)
+      }
+      command.push(i + 1)
+      stream.push(index)
+      expected.push(String(expectedNumber(expectedVersion)))
+      count.push(events.length)
+      for (const event of events) {
+        entry.push(command.length)
+        ids.push(event.eventId)
+        types.push(event.type)
+        versions.push(event.schemaVersion)
+        data.push(event.data)
+        metadata.push(event.metadata)
+        tags.push(event.tags === null ? null : arrayLiteral(event.tags))
+        hasMetadata ||= event.metadata !== null
+        hasTags ||= event.tags !== null
+      }
+    }
+  }
+  return {
+    text: `
+      SELECT verdict, entry_version::float8, entry_position::float8
+      FROM ${schema}.append_events(
+        $1::int4, $2::bool, $3::bool, $4::text[], $5::int4[], $6::int4[], $7::text[]::int8[], $8::int4[],
+        $9::text[]::json[], $10::int4[], $11::text[]::uuid[], $12::text[], $13::int4[]::int2[], $14::text[],
+        $15::text[], $16::text[]
+      )`,
+    params: [
+      log,
+      options.stage,
+      options.repeatable,
+      [...streams.keys()],
+      command,
+      stream,
+      expected,
+      count,
+      hasCondition ? conditions : null,
+      entry,
+      ids,
+      types,
+      versions,
+      data,
+      hasMetadata ? metadata : null,
+      hasTags ? tags : null
+    ]
+  }
+}
+
+/** A text array as Postgres writes one: arrays of arrays need equal lengths, so tags travel as texts. */
+const arrayLiteral = (texts: ReadonlyArray<string>): string =>
+  `{${texts.map((text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`
+
+const columns = `e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
+        e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
+        date_part('epoch', e.recorded_at)::float8`
+
+/** A row of {@link columns}. */
+export const toStored = (row: Values): StoredEvent => ({
+  position: row[0],
+  streamId: row[1],
+  streamVersion: row[2],
+  eventId: row[3],
+  type: row[4],
+  schemaVersion: row[5],
+  data: row[6],
+  metadata: row[7],
+  tags: row[8],
+  recordedAt: Math.round(row[9] * 1000)
+})
+
+/**
+ * A page of one stream: a range of the unique index (log_id, stream_id, stream_version). One more row says whether the
+ * stream is tombstoned, so that a page is one round trip.
+ */
+export const streamPage = (
+  schema: string,
+  log: number,
+  streamId: string,
+  { direction, from, limit, to }: PageRange
+): Statement => {
+  const forward = direction === "forward"
+  return {
+    text: `
+      SELECT ${columns}
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.stream_id = $2::text
+        AND e.stream_version ${forward ? ">=" : "<="} $3::int8
+        AND e.stream_version ${forward ? "<=" : ">="} $4::int8
+        AND e.stream_version >= (
+          SELECT COALESCE(max(CASE WHEN s.tombstoned THEN 9223372036854775807 ELSE s.truncated_before END), 0)
+          FROM ${schema}.stream_states s
+          WHERE s.log_id = $1::int4 AND s.stream_id = $2::text
+        )
+      ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}
+      LIMIT $5::int8`,
+    params: [log, streamId, BigInt(from), BigInt(to), BigInt(limit)]
+  }
+}
+
+/** The events of one stream that the current transaction staged. They have versions, and no positions before COMMIT. */
+export const stagedStream = (schema: string, log: number, streamId: string): Statement => ({
+  text: `
+      SELECT 0::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
+        e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
+        date_part('epoch', e.recorded_at)::float8
+      FROM ${schema}.staged_events e
+      WHERE e.log_id = $1::int4 AND e.stream_id = $2::text
+      ORDER BY e.stream_version`,
+  params: [log, streamId]
+})
+
+/**
+ * A page of the log. Without categories, types or tags it is a range of the primary key; with them the indexes
+ * events_category_idx, events_type_idx and events_tags_idx serve it. Hidden events are looked for only where the log has
+ * any: the first EXISTS is evaluated once.
+ */
+export const logPage = (
+  schema: string,
+  log: number,
+  filter: LogFilter,
+  { direction, from, limit, to }: PageRange
+): Statement => {
+  const forward = direction === "forward"
+  const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit)]
+  const conditions: Array<string> = []
+  const where = (condition: (parameter: string) => string, value: unknown) => {
+    if (value === null) return
+    params.push(value)
+    conditions.push(`\n        AND ${condition(`$${params.length}`)}`)
+  }
+  where((p) => `e.event_type = ANY (${p}::text[])`, filter.types)
+  // one value keeps the index's order, a list has to be sorted
+  const [category, ...others] = filter.categories ?? []
+  if (category !== undefined && others.length === 0) where((p) => `split_part(e.stream_id, '-', 1) = ${p}::text`, category)
+  else where((p) => `split_part(e.stream_id, '-', 1) = ANY (${p}::text[])`, filter.categories)
+  where((p) => `starts_with(e.stream_id, ${p}::text)`, filter.streamPrefix)
+  where((p) => `e.tags @> ${p}::text[]`, filter.tags)
+  if (filter.tags !== null && filter.tags.length > 0) conditions.push("\n        AND e.tags IS NOT NULL")
+  where((p) => `e.recorded_at >= to_timestamp(${p}::float8)`, seconds(filter.recordedFrom))
+  where((p) => `e.recorded_at < to_timestamp(${p}::float8)`, seconds(filter.recordedUntil))
+  return {
+    text: `
+      SELECT ${columns}
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.position ${forward ? ">=" : "<="} $2::int8
+        AND e.position ${forward ? "<=" : ">="} $3::int8${conditions.join("")}
+        AND (
+          NOT EXISTS (
+            SELECT FROM ${schema}.stream_states s WHERE s.log_id = $1::int4 AND (s.tombstoned OR s.truncated_before > 1)
+          )
+          OR NOT EXISTS (
+            SELECT FROM ${schema}.stream_states s
+            WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
+              AND (s.tombstoned OR s.truncated_before > e.stream_version)
+          )
+        )
+      ORDER BY e.position ${forward ? "ASC" : "DESC"}
+      LIMIT $4::int8`,
+    params
+  }
+}
+
+const seconds = (millis: number | null): number | null => millis === null ? null : millis / 1000
+
+/** One event by its id: one probe of the unique index (log_id, event_id). */
+export const eventById = (schema: string, log: number, eventId: string): Statement => ({
+  text: `
+      SELECT ${columns}
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.event_id = $2::uuid
+        AND NOT EXISTS (
+          SELECT FROM ${schema}.stream_states s
+          WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
+            AND (s.tombstoned OR s.truncated_before > e.stream_version)
+        )`,
+  params: [log, eventId]
+})
+
+/** Position of the newest event there has ever been. */
+export const logHead = (schema: string, log: number): Statement => ({
+  text: `SELECT ${schema}.log_head($1::int4)::float8`,
+  params: [log]
+})
+
+const stateColumns = "truncated_before::float8, tombstoned, metadata::text"
+
+/** A row of a stream's name, version and {@link stateColumns}. */
+export const toState = (row: Values): StreamState => ({
+  streamId: row[0],
+  version: row[1],
+  truncatedBefore: row[2] ?? 0,
+  tombstoned: row[3] ?? false,
+  metadata: row[4]
+})
+
+/** What one stream is: one probe of the unique index (log_id, stream_id, stream_version), one of stream_states. */
+export const streamState = (schema: string, log: number, streamId: string): Statement => ({
+  text: `
+      SELECT n.stream_id, COALESCE(e.stream_version, 0)::float8, s.truncated_before::float8, s.tombstoned, s.metadata::text
+      FROM (SELECT $2::text AS stream_id) n
+      LEFT JOIN LATERAL (
+        SELECT l.stream_version FROM ${schema}.events l
+        WHERE l.log_id = $1::int4 AND l.stream_id = n.stream_id
+        ORDER BY l.stream_version DESC
+        LIMIT 1
+      ) e ON true
+      LEFT JOIN ${schema}.stream_states s ON s.log_id = $1::int4 AND s.stream_id = n.stream_id`,
+  params: [log, streamId]
+})
+
+/**
+ * A page of stream names: jumps from one stream to the next in the unique index (log_id, stream_id, stream_version),
+ * however many events lie between.
+ */
+export const streamsPage = (
+  schema: string,
+  log: number,
+  { after, deleted, limit, prefix }: {
+    readonly prefix: string
+    readonly after: string
+    readonly limit: number
+    readonly deleted: boolean
+  }
+): Statement => ({
+  text: `
+      WITH RECURSIVE names AS (
+        (
+          SELECT e.stream_id FROM ${schema}.events e
+          WHERE e.log_id = $1::int4 AND e.stream_id > $2::text AND e.stream_id >= $3::text
+          ORDER BY e.stream_id
+          LIMIT 1
+        )
+        UNION ALL
+        SELECT (
+          SELECT e.stream_id FROM ${schema}.events e
+          WHERE e.log_id = $1::int4 AND e.stream_id > n.stream_id
+          ORDER BY e.stream_id
+          LIMIT 1
+        )
+        FROM names n
+        WHERE starts_with(n.stream_id, $3::text)
+      )
+      SELECT n.stream_id::text, v.stream_version::float8, s.${stateColumns.replaceAll(", ", ", s.")}
+      FROM names n
+      CROSS JOIN LATERAL (
+        SELECT e.stream_version FROM ${schema}.events e
+        WHERE e.log_id = $1::int4 AND e.stream_id = n.stream_id
+        ORDER BY e.stream_version DESC
+        LIMIT 1
+      ) v
+      LEFT JOIN ${schema}.stream_states s ON s.log_id = $1::int4 AND s.stream_id = n.stream_id
+      WHERE starts_with(n.stream_id, $3::text)
+        AND ($4::bool OR NOT COALESCE(s.tombstoned OR s.truncated_before > v.stream_version, false))
+      LIMIT $5::int8`,
+  params: [log, after, prefix, deleted, BigInt(limit)]
+})
+
+/** A change of a stream that is not an event. */
+export const changeStream = (
+  schema: string,
+  log: number,
+  streamId: string,
+  change: StreamChange,
+  expected: ExpectedVersion
+): Statement => ({
+  text: `
+      SELECT verdict, actual::float8
+      FROM ${schema}.change_stream($1::int4, $2::text, $3::int8, $4::text, $5::int8, $6::json)`,
+  params: [
+    log,
+    streamId,
+    BigInt(expectedNumber(expected)),
+    change._tag,
+    change._tag === "TruncateBefore" ? BigInt(change.version) : null,
+    change._tag === "SetMetadata" ? change.metadata : null
+  ]
+})
+
