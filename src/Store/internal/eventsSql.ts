@@ -119,7 +119,8 @@ export const toStored = (row: Values): StoredEvent => ({
   data: row[6],
   metadata: row[7],
   tags: row[8],
-  recordedAt: Math.round(row[9] * 1000)
+  // the millisecond in which it was recorded, so that a filter from this time on finds it; the rest is what a float loses
+  recordedAt: Math.floor(row[9] * 1000 + 0.0005)
 })
 
 /**
