@@ -8,7 +8,7 @@ import type { Any as AnyCategory } from "./Category.ts"
 
 /**
  * Which events a reader wants. The parts are joined by "and"; a part left out lets everything pass, an empty list
- * nothing.
+ * nothing, but for tags, of which an event has to have all.
  *
  * @category models
  * @since 0.1.0

@@ -258,7 +258,8 @@ const toFilter = (filter: EventFilter | undefined): Effect.Effect<LogFilter, Inv
     streamPrefix: filter?.streamPrefix === undefined
       ? Effect.succeed(null)
       : textField("streamPrefix", filter.streamPrefix),
-    tags: texts("tags", filter?.tags),
+    // all of no tags: everything has them, also what has no tags at all
+    tags: texts("tags", filter?.tags?.length === 0 ? undefined : filter?.tags),
     recordedFrom: Effect.succeed(time(filter?.recordedFrom)),
     recordedUntil: Effect.succeed(time(filter?.recordedUntil))
   })
