@@ -3,6 +3,14 @@
  *
  * Frozen once released.
  */
+
+/**
+ * Plans are made once a connection: making them anew for every call takes longer than the call. A plan made while the
+ * tables are empty must be the right one for millions of rows, so it has to use the indexes.
+ */
+const plans = `
+  SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off`
+
 export const statements: ReadonlyArray<string> = [
   `CREATE TABLE logs (
   log_id integer PRIMARY KEY CHECK (log_id > 0),
@@ -100,7 +108,7 @@ $$`,
   // The newest event that breaks a condition, or NULL. MATERIALIZED keeps the planner from walking the log backwards in
   // the hope of an early hit.
   `CREATE FUNCTION condition_broken_at(p_log integer, p_condition json, p_staged boolean) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_after bigint := (p_condition->>'after')::bigint;
   v_found bigint;
@@ -165,7 +173,7 @@ $$`,
   p_conditions json[], p_event_entry integer[], p_event_id uuid[], p_event_type text[], p_schema_version smallint[],
   p_data text[], p_metadata text[], p_tags text[]
 ) RETURNS TABLE (verdict integer, entry_version bigint, entry_position bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_entries integer := cardinality(p_entry_command);
   v_head bigint;
@@ -203,7 +211,11 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext(current_schema()), p_log);
   END IF;
   -- statements from here on take their snapshots after the lock
-  v_head := log_head(p_log);
+  SELECT GREATEST(
+    l.floor,
+    (SELECT e.position FROM events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1)
+  ) INTO v_head
+  FROM logs l WHERE l.log_id = p_log;
   IF v_head IS NULL THEN
     RAISE EXCEPTION 'there is no log %', p_log USING ERRCODE = 'ES003';
   END IF;
