@@ -12,10 +12,12 @@ import { appendIfRules } from "./internal/appendIfRules.ts"
 import { appendRules } from "./internal/appendRules.ts"
 import { concurrencyRules } from "./internal/concurrencyRules.ts"
 import { idempotencyRules } from "./internal/idempotencyRules.ts"
+import { metadataRules } from "./internal/metadataRules.ts"
 import { readLogRules } from "./internal/readLogRules.ts"
 import { readRules } from "./internal/readRules.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
 import { streamRules } from "./internal/streamRules.ts"
+import { transactionRules } from "./internal/transactionRules.ts"
 
 const subjects: Readonly<Record<string, Rules>> = {
   append: appendRules,
@@ -25,7 +27,9 @@ const subjects: Readonly<Record<string, Rules>> = {
   appendIf: appendIfRules,
   read: readRules,
   "the log": readLogRules,
-  streams: streamRules
+  streams: streamRules,
+  transactions: transactionRules,
+  "metadata and tags": metadataRules
 }
 
 /**
