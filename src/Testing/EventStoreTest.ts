@@ -10,6 +10,7 @@ import type { EventStore } from "../Store/EventStore.ts"
 import { appendAllRules } from "./internal/appendAllRules.ts"
 import { appendIfRules } from "./internal/appendIfRules.ts"
 import { appendRules } from "./internal/appendRules.ts"
+import { codecRules, upcastRules } from "./internal/codecRules.ts"
 import { concurrencyRules } from "./internal/concurrencyRules.ts"
 import { idempotencyRules } from "./internal/idempotencyRules.ts"
 import { metadataRules } from "./internal/metadataRules.ts"
@@ -29,7 +30,9 @@ const subjects: Readonly<Record<string, Rules>> = {
   "the log": readLogRules,
   streams: streamRules,
   transactions: transactionRules,
-  "metadata and tags": metadataRules
+  "metadata and tags": metadataRules,
+  "data of events": codecRules,
+  "older events": upcastRules
 }
 
 /**

@@ -1,6 +1,6 @@
+import { Layer } from "effect"
 import { PgEventStore } from "effect-eventstore"
 import { EventStoreTest } from "effect-eventstore/Testing"
-import { Layer } from "effect"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 EventStoreTest.suite("postgres", Layer.provide(PgEventStore.layer(), TestPostgres.layer))

@@ -91,7 +91,8 @@ export const fails = <A, E, R, const T extends TagOf<E>>(
 
 type TagOf<E> = E extends { readonly _tag: infer T extends string } ? T : never
 
-const show = (value: unknown): string => {
+/** Any value for a message. */
+export const show = (value: unknown): string => {
   try {
     return JSON.stringify(value)
   } catch {
