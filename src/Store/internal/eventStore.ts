@@ -1,4 +1,4 @@
-import { DateTime, Effect, Option, Schema, Stream } from "effect"
+import { DateTime, Effect, Metric, Option, Schema, Stream } from "effect"
 import { isEventId } from "../../Event/EventId.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import type { RawEvent } from "../../Event/RawEvent.ts"
@@ -15,7 +15,7 @@ import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
 import { defaults, type Limits } from "../Limits.ts"
 import type { AppendCondition, AppendedEntry, LogFilter, LogStorage, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
-import { prepareAppend } from "./prepareAppend.ts"
+import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
 import { readPages, toRange } from "./readPages.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
@@ -24,7 +24,7 @@ type AnyStream = Category.StreamRef<never, unknown, any>
 /** The typed, checked, observed store on top of a storage: what all layers have in common. */
 export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventStore["Service"] => {
   const limits = { ...defaults, ...options }
-  const { appended: countAppended, observe, read: countRead } = makeTelemetry(storage.system)
+  const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
 
   const appendEntries = (
     operation: string,
@@ -34,19 +34,16 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
   ): Effect.Effect<ReadonlyArray<Appended>, any> =>
     observe(operation, entries.length === 1 ? Category.name(entries[0]!.stream) : undefined)(
       Effect.withFiber((fiber) =>
-        Effect.flatMap(
-          prepareAppend(fiber, limits, entries, condition, fieldOf),
-          (command) =>
-            Effect.flatMap(storage.append(command), (answers) => {
-              const appended: Array<Appended> = []
-              let count = 0
-              for (let i = 0; i < answers.length; i++) {
-                count += entries[i]!.events.length
-                appended.push(toAppended(entries[i]!.stream.streamId, answers[i]!))
-              }
-              return Effect.as(countAppended(count), appended)
+        Effect.flatMap(prepareAppend(fiber, limits, entries, condition, fieldOf), (command) =>
+          Effect.map(storage.append(command), (answers) => {
+            let count = 0
+            const appended = answers.map((answer, i) => {
+              count += entries[i]!.events.length
+              return toAppended(entries[i]!.stream.streamId, answer)
             })
-        )
+            eventsAppended.updateUnsafe(count, fiber.context)
+            return appended
+          }))
       )
     )
 
@@ -59,7 +56,7 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
       ? Effect.fail(new InvalidInput({ field: "entries", problem: "are empty" }))
       : appendEntries(operation, entries, condition, (index) => `entries[${index}].`)
 
-  const countPage = (rows: ReadonlyArray<StoredEvent>) => countRead(rows.length)
+  const countPage = (rows: ReadonlyArray<StoredEvent>) => Metric.update(eventsRead, rows.length)
 
   const checked = <A, E, R>(stream: AnyStream, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidInput, R> =>
     stream.problem === undefined ? effect : Effect.fail(new InvalidInput({ field: "stream", problem: stream.problem }))
@@ -109,7 +106,7 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
       Effect.map(
         appendEntries(
           "append",
-          [{ stream: stream as AnyStream, events, expected: options?.expected ?? "any" }],
+          [{ stream: stream as AnyStream, events, expected: options?.expected === undefined ? "any" : options.expected }],
           undefined,
           noPrefix
         ),
@@ -193,9 +190,8 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
       if (text === undefined || hasForbiddenEscape(text)) {
         return Effect.fail(new InvalidInput({ field: "metadata", problem: "is not JSON without NUL and lone surrogates" }))
       }
-      if (text.length > limits.eventBytes) {
-        return Effect.fail(new InvalidInput({ field: "metadata", problem: `takes ${text.length} bytes` }))
-      }
+      const size = byteLength(text, limits.eventBytes)
+      if (size > limits.eventBytes) return Effect.fail(tooLarge("metadata", size, limits.eventBytes))
       const value = metadata === null ? null : text
       return change("setMetadata", stream, { _tag: "SetMetadata", metadata: value }, options?.expected)
     },

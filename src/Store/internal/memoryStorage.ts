@@ -20,6 +20,7 @@ import {
   EventIdConflict,
   type InvalidInput,
   StreamTombstoned,
+  type Violation,
   type WrongExpectedVersion
 } from "../StoreError.ts"
 import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
@@ -43,7 +44,9 @@ export const makeMemoryStorage = (): LogStorage => {
   const log: Array<StoredEvent> = []
   const streams = new Map<string, MemoryStream>()
   const byCategory = new Map<string, Array<StoredEvent>>()
-  const byId = new Map<EventId, StoredEvent>()
+  const ids = new Map<EventId, StoredEvent>()
+  /** Events up to here are in `ids`: few programs ask for one by id, so it is brought up to date when they do. */
+  let indexed = 0
   /** Stream ids in code point order, made when somebody asks for them. */
   let sorted: Array<string> | undefined
 
@@ -51,6 +54,11 @@ export const makeMemoryStorage = (): LogStorage => {
     `effect-eventstore/Store/memory/${++storages}`,
     { defaultValue: () => undefined }
   )
+
+  const byId = (eventId: EventId): StoredEvent | undefined => {
+    for (; indexed < log.length; indexed++) ids.set(log[indexed]!.eventId, log[indexed]!)
+    return ids.get(eventId)
+  }
 
   const isHidden = (event: StoredEvent) => {
     const stream = streams.get(event.streamId)!
@@ -74,19 +82,18 @@ export const makeMemoryStorage = (): LogStorage => {
     command: AppendCommand,
     staged: Staged | undefined
   ): AppendRefused | ReadonlyArray<AppendedEntry> | undefined => {
-    const states = command.entries.map(({ streamId }) => stateOf(streamId, staged))
-    const tombstoned = states.findIndex((state) => state.tombstoned)
-    if (tombstoned >= 0) return new StreamTombstoned({ streamId: command.entries[tombstoned]!.streamId })
-    if (command.repeatable) {
-      const repeated = judgeRepeated(command, staged)
-      if (repeated !== undefined) return repeated
+    let violations: Array<Violation> | undefined
+    for (const { expected, streamId } of command.entries) {
+      const state = stateOf(streamId, staged)
+      if (state.tombstoned) return new StreamTombstoned({ streamId })
+      if (!isExpected(expected, state.version, exists(state))) {
+        violations ??= []
+        violations.push(violation(streamId, expected, state.version))
+      }
     }
-    const violations = command.entries.flatMap(({ expected, streamId }, i) =>
-      isExpected(expected, states[i]!.version, exists(states[i]!))
-        ? []
-        : [violation(streamId, expected, states[i]!.version)]
-    )
-    if (violations.length > 0) return wrongExpectedVersion(violations)
+    const repeated = command.repeatable ? judgeRepeated(command, staged) : undefined
+    if (repeated !== undefined) return repeated
+    if (violations !== undefined) return wrongExpectedVersion(violations)
     if (command.condition !== undefined) {
       const { after, items } = command.condition
       const breaks = (event: StoredEvent) =>
@@ -111,14 +118,14 @@ export const makeMemoryStorage = (): LogStorage => {
   ): EventIdConflict | ReadonlyArray<AppendedEntry> | undefined => {
     const stagedIds = staged && new Set(staged.events.map((event) => event.eventId))
     const known = command.entries.some(({ events }) =>
-      events.some(({ eventId }) => byId.has(eventId) || stagedIds?.has(eventId))
+      events.some(({ eventId }) => byId(eventId) !== undefined || stagedIds?.has(eventId))
     )
     if (!known) return undefined
     const answers: Array<AppendedEntry> = []
     for (const { events, expected, streamId } of command.entries) {
-      const first = events[0] === undefined ? undefined : byId.get(events[0].eventId)
+      const first = events[0] === undefined ? undefined : byId(events[0].eventId)
       for (let i = 0; i < events.length; i++) {
-        const stored = byId.get(events[i]!.eventId)
+        const stored = byId(events[i]!.eventId)
         const stands = first !== undefined && stored !== undefined && stored.streamId === streamId &&
           stored.streamVersion === first.streamVersion + i &&
           (typeof expected !== "number" || first.streamVersion === expected + 1) && hasContent(stored, events[i]!)
@@ -129,7 +136,7 @@ export const makeMemoryStorage = (): LogStorage => {
           firstVersion: first.streamVersion,
           version: first.streamVersion + events.length - 1,
           firstPosition: first.position,
-          position: byId.get(events[events.length - 1]!.eventId)!.position
+          position: byId(events[events.length - 1]!.eventId)!.position
         }
       )
     }
@@ -150,7 +157,6 @@ export const makeMemoryStorage = (): LogStorage => {
         log.push(stored)
         if (stream!.events.push(stored) === 1) sorted = undefined
         byCategory.get(StreamId.category(streamId))!.push(stored)
-        byId.set(stored.eventId, stored)
       }
       const head = headOf(streamId)
       const more = Math.max(0, events.length - 1)
@@ -175,8 +181,9 @@ export const makeMemoryStorage = (): LogStorage => {
       const event = log.pop()!
       streams.get(event.streamId)!.events.pop()
       byCategory.get(StreamId.category(event.streamId))!.pop()
-      byId.delete(event.eventId)
+      ids.delete(event.eventId)
     }
+    indexed = Math.min(indexed, length)
     sorted = undefined
   }
 
@@ -265,7 +272,7 @@ export const makeMemoryStorage = (): LogStorage => {
       }),
 
     event: (eventId) =>
-      Effect.sync(() => Option.filter(Option.fromNullishOr(byId.get(eventId)), (event) => !isHidden(event))),
+      Effect.sync(() => Option.filter(Option.fromNullishOr(byId(eventId)), (event) => !isHidden(event))),
 
     head: Effect.sync(() => log.length),
 

@@ -1,27 +1,19 @@
-import { Effect, Exit, Metric } from "effect"
+import { Clock, Effect, Exit, Metric } from "effect"
 
 /** https://opentelemetry.io/docs/specs/semconv/database/database-metrics/, in seconds as there. */
-const duration = Metric.histogram("db.client.operation.duration", {
-  description: "Duration of operations on the event store, in seconds",
-  boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
-})
-
-const appended = Metric.counter("eventstore.events.appended", {
-  description: "Events handed in and acknowledged, repeated ones included",
-  incremental: true
-})
-
-const read = Metric.counter("eventstore.events.read", { description: "Stored events read", incremental: true })
-
-const conflicts = Metric.counter("eventstore.append.conflicts", {
-  description: "Appends refused because a stream was not at the expected version or a condition failed",
-  incremental: true
-})
+const duration = (attributes: Record<string, string>) =>
+  Metric.histogram("db.client.operation.duration", {
+    description: "Duration of operations on the event store, in seconds",
+    boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
+    attributes
+  })
 
 const batchSize = Metric.histogram("eventstore.append.batch.size", {
   description: "Appends that travelled to the database together",
   boundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 })
+
+export const recordBatch = (size: number): Effect.Effect<void> => Metric.update(batchSize, size)
 
 /** Spans and metrics of one store. */
 export interface Telemetry {
@@ -30,51 +22,52 @@ export interface Telemetry {
     operation: string,
     target?: string
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly appended: (count: number) => Effect.Effect<void>
-  readonly read: (count: number) => Effect.Effect<void>
+  readonly appended: Metric.Counter<number>
+  readonly read: Metric.Counter<number>
 }
 
-export const recordBatch = (size: number): Effect.Effect<void> => Metric.update(batchSize, size)
-
 export const makeTelemetry = (system: string): Telemetry => {
-  const operations = new Map<string, (nanos: bigint) => Effect.Effect<void>>()
+  // attributes given at once, not added later: an update then costs no merging of them
   const attributes = { "db.system.name": system }
-  const timer = (operation: string) => {
-    const known = operations.get(operation)
-    if (known !== undefined) return known
-    const metric = Metric.withAttributes(duration, { ...attributes, "db.operation.name": operation })
-    const record = (nanos: bigint) => Metric.update(metric, Number(nanos) / 1e9)
-    operations.set(operation, record)
-    return record
+  const durations = new Map<string, Metric.Histogram<number>>()
+  const durationOf = (operation: string) => {
+    let metric = durations.get(operation)
+    if (metric === undefined) {
+      metric = duration({ ...attributes, "db.operation.name": operation })
+      durations.set(operation, metric)
+    }
+    return metric
   }
-  const ownConflicts = Metric.withAttributes(conflicts, attributes)
-  const ownAppended = Metric.withAttributes(appended, attributes)
-  const ownRead = Metric.withAttributes(read, attributes)
+  const conflicts = Metric.counter("eventstore.append.conflicts", {
+    description: "Appends refused because a stream was not at the expected version or a condition failed",
+    incremental: true,
+    attributes
+  })
   return {
     observe: (operation, target) => (effect) => {
-      const record = timer(operation)
+      const metric = durationOf(operation)
+      const named = { ...attributes, "db.operation.name": operation }
       return Effect.useSpan(
         `eventstore.${operation}`,
-        {
-          kind: "client",
-          attributes: {
-            ...attributes,
-            "db.operation.name": operation,
-            ...(target === undefined ? {} : { "db.collection.name": target })
-          }
-        },
+        { kind: "client", attributes: target === undefined ? named : { ...named, "db.collection.name": target } },
         () =>
-          Effect.clockWith((clock) => {
+          Effect.withFiber((fiber) => {
+            const clock = fiber.getRef(Clock.Clock)
             const started = clock.monotonicTimeNanosUnsafe()
-            return Effect.onExit(effect, (exit) => {
-              const recorded = record(clock.monotonicTimeNanosUnsafe() - started)
-              return isConflict(exit) ? Effect.andThen(recorded, Metric.update(ownConflicts, 1)) : recorded
+            return Effect.onExitPrimitive(effect, (exit) => {
+              metric.updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9, fiber.context)
+              if (isConflict(exit)) conflicts.updateUnsafe(1, fiber.context)
+              return undefined
             })
           })
       )
     },
-    appended: (count) => Metric.update(ownAppended, count),
-    read: (count) => Metric.update(ownRead, count)
+    appended: Metric.counter("eventstore.events.appended", {
+      description: "Events handed in and acknowledged, repeated ones included",
+      incremental: true,
+      attributes
+    }),
+    read: Metric.counter("eventstore.events.read", { description: "Stored events read", incremental: true, attributes })
   }
 }
 
