@@ -1,11 +1,11 @@
-import { DateTime, Effect, Exit, Schema } from "effect"
+import { DateTime, Effect, Exit, Schema, type SchemaAST } from "effect"
 import * as Event from "../../Event/Event.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
+import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import { RawEvent } from "../../Event/RawEvent.ts"
 import { type DecodeError, EventDecodeFailed, UnknownEventType } from "../DecodeError.ts"
 import type { Position } from "../Position.ts"
 import type { Recorded } from "../Recorded.ts"
-import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import type { EncodedEvent, StoredEvent } from "../StoredEvent.ts"
 import { problemOfName, type StreamId } from "../StreamId.ts"
 import type { StreamVersion } from "../StreamVersion.ts"
@@ -42,7 +42,9 @@ export const makeCodec = (
   for (const member of members) {
     const type = Event.fromMember(member)
     const problem = problemOfName(type.tag, maxTypeLength)
-    if (problem !== undefined) throw new Error(`The event type ${JSON.stringify(type.tag)} of category ${name} ${problem}`)
+    if (problem !== undefined) {
+      throw new Error(`The event type ${JSON.stringify(type.tag)} of category ${name} ${problem}`)
+    }
     if (types.has(type.tag)) throw new Error(`Category ${name} declares the event type ${type.tag} twice`)
     types.set(type.tag, compile(type))
   }
@@ -54,12 +56,15 @@ export const makeCodec = (
 
   return {
     encode: (event) => {
-      const compiled = types.get(event?._tag)
+      const tag = event?._tag
+      const compiled = types.get(tag)
       if (compiled === undefined) {
-        return Exit.fail(`the category ${name} does not declare the type ${String(event?._tag ?? typeof event)}`)
+        return Exit.fail(
+          `the category ${name} does not declare the type ${typeof tag === "string" ? tag : typeof event}`
+        )
       }
       if (compiled.encode === undefined) return Exit.fail(`the type ${compiled.type.tag} is retired`)
-      const { schemaVersion, tag } = compiled.type
+      const { schemaVersion } = compiled.type
       const encoded = compiled.encode(event)
       return Exit.isExit(encoded) && Exit.isSuccess(encoded)
         ? toText(tag, schemaVersion, withoutTag(encoded.value))
@@ -131,11 +136,43 @@ const compile = (type: Event.Any): CompiledType => {
   const decoder = (schema: Schema.Constraint) =>
     Schema.decodeUnknownEffect(Schema.toCodecJson(schema as Schema.Top)) as CompiledType["decoders"][number]
   const { current, shapes } = type
+  const codec = current && Schema.toCodecJson(current as unknown as Schema.Codec<unknown>)
   return {
     type,
-    encode: current && Schema.encodeUnknownEffect(Schema.toCodecJson(current as unknown as Schema.Codec<unknown>)),
+    encode: codec && encoderOf(codec),
     decoders: [...shapes, ...(current === undefined ? [] : [current])].map(decoder)
   }
+}
+
+/**
+ * Tells whether what a codec yields may be no JSON: `Schema.Any` lets everything through, and `JSON.stringify` would turn
+ * a Date into a text and a Map into nothing.
+ */
+const takesAnything = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST> = new Set()): boolean => {
+  if (seen.has(ast)) return false
+  seen.add(ast)
+  const some = (asts: ReadonlyArray<SchemaAST.AST>) => asts.some((ast) => takesAnything(ast, seen))
+  switch (ast._tag) {
+    case "Any":
+      return true
+    case "Arrays":
+      return some(ast.elements) || some(ast.rest)
+    case "Objects":
+      return some(ast.propertySignatures.map(({ type }) => type)) || some(ast.indexSignatures.map(({ type }) => type))
+    case "Union":
+      return some(ast.types)
+    case "Suspend":
+      return takesAnything(ast.thunk(), seen)
+    default:
+      return false
+  }
+}
+
+const checkJson = Schema.decodeUnknownEffect(Schema.Json)
+
+const encoderOf = (codec: Schema.Codec<unknown, unknown>): NonNullable<CompiledType["encode"]> => {
+  const encode = Schema.encodeUnknownEffect(codec)
+  return takesAnything(Schema.toEncoded(codec).ast) ? (event) => Effect.flatMap(encode(event), checkJson) : encode
 }
 
 const upcast = (
@@ -175,7 +212,6 @@ const withoutTag = (encoded: any): unknown => {
   encoded._tag = undefined
   return encoded
 }
-
 
 const toText = (type: string, schemaVersion: number, value: unknown): Exit.Exit<EncodedEvent, string> => {
   let data: string | undefined
