@@ -105,18 +105,17 @@ export const layer = (options?: MigrationOptions): Layer.Layer<
 > => Layer.effectDiscard(run(options))
 
 /**
- * The SQL of all migrations as one script, for a DBA who runs it with psql. It records what it did, so that
- * {@link run} finds nothing left to do.
+ * The SQL of all migrations as single statements, to be run on an empty schema in one transaction. They record what they
+ * did, so that {@link run} finds nothing left to do.
  *
  * **Gotchas** Throws where the schema name is not allowed.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const script = (options?: MigrationOptions): string => {
+export const statements = (options?: MigrationOptions): ReadonlyArray<string> => {
   const schema = nameOrThrow(options?.schema ?? defaultName)
   return [
-    "BEGIN",
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
     `SET LOCAL search_path TO ${schema}, pg_temp`,
     `CREATE TABLE ${table} (
@@ -127,10 +126,20 @@ export const script = (options?: MigrationOptions): string => {
     ...migrations.flatMap(({ name, statements }, i) => [
       ...statements,
       `INSERT INTO ${table} (migration_id, name) VALUES (${i + 1}, '${name}')`
-    ]),
-    "COMMIT"
-  ].map((statement) => `${statement};\n`).join("\n")
+    ])
+  ]
 }
+
+/**
+ * The {@link statements} as one script with its transaction, for a DBA who runs it with psql.
+ *
+ * **Gotchas** Throws where the schema name is not allowed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const script = (options?: MigrationOptions): string =>
+  ["BEGIN", ...statements(options), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
 
 /**
  * The SQL that lets a role append and read, and nothing else: no DDL, no direct writing to any table.
