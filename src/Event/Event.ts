@@ -240,8 +240,7 @@ export const isEventType = (member: Member): member is Any => TypeId in member
  * @category constructors
  * @since 0.1.0
  */
-export const fromMember = (member: Member): Any =>
-  isEventType(member) ? member : make(tagOf(member), member, [], [])
+export const fromMember = (member: Member): Any => isEventType(member) ? member : make(tagOf(member), member, [], [])
 
 const make = <Tag extends string>(
   tag: Tag,

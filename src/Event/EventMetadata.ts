@@ -75,9 +75,8 @@ export const merge = (self: EventMetadata, that: EventMetadata): EventMetadata =
  * @category combinators
  * @since 0.1.0
  */
-export const provide =
-  (metadata: EventMetadata) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.updateService(self, Current, (current) => merge(current, metadata))
+export const provide = (metadata: EventMetadata) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateService(self, Current, (current) => merge(current, metadata))
 
 /**
  * W3C trace context (https://www.w3.org/TR/trace-context/) of a span.
@@ -126,8 +125,7 @@ export const field = <A, E>(name: string, schema: Schema.Codec<A, E>): MetadataF
   const decode = Schema.decodeUnknownEffect(codec)
   return {
     name,
-    provide: (value) => (self) =>
-      Effect.flatMap(encode(value), (json) => provide({ fields: { [name]: json } })(self)),
+    provide: (value) => (self) => Effect.flatMap(encode(value), (json) => provide({ fields: { [name]: json } })(self)),
     get: (metadata) => {
       const fields = metadata.fields
       return fields !== undefined && Object.hasOwn(fields, name)

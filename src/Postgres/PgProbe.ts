@@ -68,7 +68,9 @@ export const probe = (
     const refuse = (problem: string) => new UnsupportedDatabase({ problem })
     const { log, schema } = options
     if (!isSchemaName(schema)) return yield* refuse(`The schema name ${JSON.stringify(schema)} is not allowed`)
-    if (!Number.isInteger(log) || log < 1 || log > 0x7fffffff) return yield* refuse(`The log ${log} is not a number from 1`)
+    if (!Number.isInteger(log) || log < 1 || log > 0x7fffffff) {
+      return yield* refuse(`The log ${log} is not a number from 1`)
+    }
     const [capabilities] = yield* sql<Capabilities>`
       SELECT
         version() AS "version",

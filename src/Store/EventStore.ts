@@ -263,5 +263,9 @@ export class EventStore extends Context.Service<EventStore, {
     stream: StreamRef<In, unknown, any>,
     events: ReadonlyArray<NoInfer<In> | EventData<NoInfer<In>>>,
     options?: { readonly expected?: ExpectedVersion | undefined }
-  ): Entry => ({ stream: stream as never, events, expected: options?.expected ?? "any" })
+  ): Entry => ({
+    stream: stream as never,
+    events,
+    expected: options?.expected === undefined ? "any" : options.expected
+  })
 }

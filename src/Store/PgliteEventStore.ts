@@ -43,8 +43,10 @@ export interface PgliteEventStoreOptions {
 export const layerClient = (
   options?: { readonly dataDir?: string | undefined }
 ): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError.SqlError | UnsupportedDatabase> =>
-  Layer.unwrap(Effect.map(open(options?.dataDir), (stream) =>
-    PgClient.layer({ stream, username: "postgres", database: "postgres", maxConnections: 4 })))
+  Layer.unwrap(
+    Effect.map(open(options?.dataDir), (stream) =>
+      PgClient.layer({ stream, username: "postgres", database: "postgres", maxConnections: 4 }))
+  )
 
 const open = (dataDir: string | undefined): Effect.Effect<
   ReturnType<typeof pgliteDuplex>,
@@ -54,13 +56,15 @@ const open = (dataDir: string | undefined): Effect.Effect<
   Effect.gen(function*() {
     const { PGlite } = yield* Effect.tryPromise({
       try: () => import("@electric-sql/pglite"),
-      catch: (cause) => new UnsupportedDatabase({ problem: `PGlite is not there: install @electric-sql/pglite (${cause})` })
+      catch: (cause) =>
+        new UnsupportedDatabase({ problem: `PGlite is not there: install @electric-sql/pglite (${cause})` })
     })
     if (dataDir !== undefined) yield* lockDirectory(dataDir)
     const db = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: () => PGlite.create(dataDir === undefined ? {} : { dataDir }),
-        catch: (cause) => new UnsupportedDatabase({ problem: `PGlite does not start in ${dataDir ?? "memory"}: ${cause}` })
+        catch: (cause) =>
+          new UnsupportedDatabase({ problem: `PGlite does not start in ${dataDir ?? "memory"}: ${cause}` })
       }),
       (db) => Effect.promise(() => db.close())
     )

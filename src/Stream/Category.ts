@@ -125,7 +125,11 @@ export const make = <
       try {
         return ref(`${name}-${encodeId(id)}`, category)
       } catch (cause) {
-        return { streamId: `${name}-` as StreamId.StreamId, problem: `has an id that does not encode: ${cause}`, category }
+        return {
+          streamId: `${name}-` as StreamId.StreamId,
+          problem: `has an id that does not encode: ${cause}`,
+          category
+        }
       }
     }
   }
@@ -166,7 +170,11 @@ export const name = (stream: { readonly streamId: StreamId.StreamId }): string =
 const ref = <In, Out, R>(
   streamId: string,
   category: Category<string, never, In, Out, R>
-): StreamRef<In, Out, R> => ({ streamId: streamId as StreamId.StreamId, problem: StreamId.problemOf(streamId), category })
+): StreamRef<In, Out, R> => ({
+  streamId: streamId as StreamId.StreamId,
+  problem: StreamId.problemOf(streamId),
+  category
+})
 
 /**
  * The category of all streams, with their events as they are stored.

@@ -23,7 +23,10 @@ interface Waiting {
  */
 export class Coalescer {
   private readonly lanes: number
-  private readonly send: (commands: ReadonlyArray<AppendCommand>, answer: (answers: ReadonlyArray<AppendExit>) => void) => void
+  private readonly send: (
+    commands: ReadonlyArray<AppendCommand>,
+    answer: (answers: ReadonlyArray<AppendExit>) => void
+  ) => void
   private queue: Array<Waiting> = []
   private onTheWire = 0
   private scheduled = false
@@ -37,7 +40,9 @@ export class Coalescer {
     this.send = send
   }
 
-  submit(command: AppendCommand): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
+  submit(
+    command: AppendCommand
+  ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
     return Effect.callback((resume) => {
       const waiting: Waiting = { command, resume, withdrawn: false }
       this.queue.push(waiting)

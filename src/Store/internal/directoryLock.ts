@@ -1,6 +1,6 @@
 import { Effect, type Scope } from "effect"
-import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { readFileSync } from "node:fs"
+import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { UnsupportedDatabase } from "../../Postgres/UnsupportedDatabase.ts"
 
@@ -14,7 +14,9 @@ export const lockDirectory = (directory: string): Effect.Effect<void, Unsupporte
       try: () => acquire(directory),
       catch: (cause) =>
         cause instanceof UnsupportedDatabase ? cause : new UnsupportedDatabase({
-          problem: `The directory ${directory} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`
+          problem: `The directory ${directory} cannot be used: ${
+            cause instanceof Error ? cause.message : String(cause)
+          }`
         })
     }),
     (file) => Effect.promise(() => rm(file, { force: true }))

@@ -34,16 +34,19 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
   ): Effect.Effect<ReadonlyArray<Appended>, any> =>
     observe(operation, entries.length === 1 ? Category.name(entries[0]!.stream) : undefined)(
       Effect.withFiber((fiber) =>
-        Effect.flatMap(prepareAppend(fiber, limits, entries, condition, fieldOf), (command) =>
-          Effect.map(storage.append(command), (answers) => {
-            let count = 0
-            const appended = answers.map((answer, i) => {
-              count += entries[i]!.events.length
-              return toAppended(entries[i]!.stream.streamId, answer)
+        Effect.flatMap(
+          prepareAppend(fiber, limits, entries, condition, fieldOf),
+          (command) =>
+            Effect.map(storage.append(command), (answers) => {
+              let count = 0
+              const appended = answers.map((answer, i) => {
+                count += entries[i]!.events.length
+                return toAppended(entries[i]!.stream.streamId, answer)
+              })
+              eventsAppended.updateUnsafe(count, fiber.context)
+              return appended
             })
-            eventsAppended.updateUnsafe(count, fiber.context)
-            return appended
-          }))
+        )
       )
     )
 
@@ -106,7 +109,11 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
       Effect.map(
         appendEntries(
           "append",
-          [{ stream: stream as AnyStream, events, expected: options?.expected === undefined ? "any" : options.expected }],
+          [{
+            stream: stream as AnyStream,
+            events,
+            expected: options?.expected === undefined ? "any" : options.expected
+          }],
           undefined,
           noPrefix
         ),
@@ -188,7 +195,9 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
     setMetadata: (stream, metadata, options) => {
       const text = isJson(metadata) ? JSON.stringify(metadata) : undefined
       if (text === undefined || hasForbiddenEscape(text)) {
-        return Effect.fail(new InvalidInput({ field: "metadata", problem: "is not JSON without NUL and lone surrogates" }))
+        return Effect.fail(
+          new InvalidInput({ field: "metadata", problem: "is not JSON without NUL and lone surrogates" })
+        )
       }
       const size = byteLength(text, limits.eventBytes)
       if (size > limits.eventBytes) return Effect.fail(tooLarge("metadata", size, limits.eventBytes))

@@ -187,8 +187,9 @@ export const logPage = (
   where((p) => `e.event_type = ANY (${p}::text[])`, filter.types)
   // one value keeps the index's order, a list has to be sorted
   const [category, ...others] = filter.categories ?? []
-  if (category !== undefined && others.length === 0) where((p) => `split_part(e.stream_id, '-', 1) = ${p}::text`, category)
-  else where((p) => `split_part(e.stream_id, '-', 1) = ANY (${p}::text[])`, filter.categories)
+  if (category !== undefined && others.length === 0) {
+    where((p) => `split_part(e.stream_id, '-', 1) = ${p}::text`, category)
+  } else where((p) => `split_part(e.stream_id, '-', 1) = ANY (${p}::text[])`, filter.categories)
   where((p) => `starts_with(e.stream_id, ${p}::text)`, filter.streamPrefix)
   where((p) => `e.tags @> ${p}::text[]`, filter.tags)
   if (filter.tags !== null && filter.tags.length > 0) conditions.push("\n        AND e.tags IS NOT NULL")
@@ -333,4 +334,3 @@ export const changeStream = (
     change._tag === "SetMetadata" ? change.metadata : null
   ]
 })
-

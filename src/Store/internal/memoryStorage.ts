@@ -224,7 +224,9 @@ export const makeMemoryStorage = (): LogStorage => {
     }
     const stream = open(streamId)
     const hide = (before: number) => {
-      if (state.version > 0) stream.truncatedBefore = Math.max(stream.truncatedBefore, Math.min(before, state.version + 1))
+      if (state.version > 0) {
+        stream.truncatedBefore = Math.max(stream.truncatedBefore, Math.min(before, state.version + 1))
+      }
     }
     switch (change._tag) {
       case "TruncateBefore":
@@ -262,7 +264,9 @@ export const makeMemoryStorage = (): LogStorage => {
         const pending = staged?.events.filter((event) => event.streamId === streamId) ?? []
         const events = pending.length === 0 ? stream?.events ?? [] : [...stream?.events ?? [], ...pending]
         const hidden = stream?.truncatedBefore ?? 0
-        return Exit.succeed(page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden))
+        return Exit.succeed(
+          page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden)
+        )
       }),
 
     logPage: (filter, range) =>

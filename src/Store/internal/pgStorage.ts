@@ -3,18 +3,12 @@ import { PgPool } from "@effect/sql-pg"
 import { Context, Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
 import type { SqlError } from "effect/sql"
 import type { EventId } from "../../Event/EventId.ts"
-import type { Position } from "../../Stream/Position.ts"
 import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import type { Position } from "../../Stream/Position.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, PageRange } from "../LogStorage.ts"
-import {
-  AppendConditionFailed,
-  EventIdConflict,
-  InvalidInput,
-  StoreError,
-  StreamTombstoned
-} from "../StoreError.ts"
+import { AppendConditionFailed, EventIdConflict, InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { recordBatch } from "./telemetry.ts"
@@ -65,11 +59,16 @@ export const makePgStorage = Effect.fnUntraced(function*(
     Effect.succeed(Context.getOrUndefined(fiber.context as Context.Context<any>, sql.transactionService) !== undefined)
   )
 
-  const query = (operation: string, { params, text }: Sql.Statement): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> =>
+  const query = (
+    operation: string,
+    { params, text }: Sql.Statement
+  ): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> =>
     Effect.mapError(sql.unsafe(text, params).values, (error) => toStoreError(operation, error, "not-stored"))
 
   /** Stages a command in the transaction that is open: checked now, stored at COMMIT. */
-  const stage = (command: AppendCommand): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> => {
+  const stage = (
+    command: AppendCommand
+  ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> => {
     const { params, text } = Sql.appendEvents(schema, log, [command], { stage: true, repeatable: command.repeatable })
     return Effect.flatMap(
       Effect.mapError(sql.unsafe(text, params).values, (error) => toRefusal("append", error)),
@@ -86,8 +85,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
   return {
     system: options.system,
 
-    append: (command) =>
-      Effect.flatMap(inTransaction, (staged) => staged ? stage(command) : coalescer.submit(command)),
+    append: (command) => Effect.flatMap(inTransaction, (staged) => staged ? stage(command) : coalescer.submit(command)),
 
     streamPage: (streamId, range) =>
       Effect.gen(function*() {
@@ -190,9 +188,12 @@ const makeSender = (
               }
               // one bad command never fails its neighbours
               if (commands.length > 1) {
-                return Effect.map(Effect.forEach(commands, (command) => send([command], true)), (answers) => answers.flat())
+                return Effect.map(Effect.forEach(commands, (command) => send([command], true)), (answers) =>
+                  answers.flat())
               }
-              if (!repeatable && isEventIdTaken(error)) return send(commands, true)
+              if (!repeatable && isEventIdTaken(error)) {
+                return send(commands, true)
+              }
               return Effect.succeed([Exit.fail(toRefusal("append", error))])
             }
           }
@@ -294,15 +295,17 @@ const toRefusal = (operation: string, error: SqlError.SqlError): AppendRefused |
   }
   if (code === "ES002") {
     const { detail } = error.reason.cause as { readonly detail: string }
-    return fromRefusals(JSON.parse(detail).map((refusal: any) => ({
-      verdict: refusal.verdict,
-      streamId: refusal.stream,
-      expected: Sql.expectedFromNumber(refusal.expected),
-      version: refusal.version,
-      position: refusal.position,
-      eventId: refusal.event_id,
-      after: refusal.after
-    })))
+    return fromRefusals(
+      JSON.parse(detail).map((refusal: any) => ({
+        verdict: refusal.verdict,
+        streamId: refusal.stream,
+        expected: Sql.expectedFromNumber(refusal.expected),
+        version: refusal.version,
+        position: refusal.position,
+        eventId: refusal.event_id,
+        after: refusal.after
+      }))
+    )
   }
   // data the server cannot take: a number, a text or a nesting beyond what it knows
   if (code?.startsWith("22") === true || code === "54001") {

@@ -23,7 +23,7 @@ const canceled = Buffer.concat([frame("E", Buffer.from("SERROR\0C57014\0Mcancele
  * lock from BEGIN until the backend is idle again, rolls back for a connection that vanishes, and hands notifications to
  * every connection.
  */
-export const pgliteDuplex = (db: PGlite): (() => Duplex) => {
+export const pgliteDuplex = (db: PGlite): () => Duplex => {
   const sessions = new Map<number, Session>()
   let lastPid = 0
 

@@ -104,7 +104,10 @@ class Preparation {
   private readonly inherited: EventMetadata.EventMetadata
   private inheritedText: string | null | undefined
   private ids: Set<string> | undefined
-  private bytes = 0
+  private readonly added: Array<NewEvent> = []
+  /** UTF-16 units of all payload; bytes are counted once these may matter. */
+  private units = 0
+  private bytes: number | undefined
 
   constructor(fiber: Fiber.Fiber<unknown, unknown>, limits: Limits) {
     this.fiber = fiber
@@ -119,7 +122,7 @@ class Preparation {
   }
 
   command(entries: ReadonlyArray<AppendEntry>, condition: AppendCondition | undefined): AppendCommand {
-    return { entries, condition, bytes: this.bytes, repeatable: this.ids !== undefined }
+    return { entries, condition, bytes: this.bytes ?? this.units, repeatable: this.ids !== undefined }
   }
 
   add(
@@ -154,17 +157,28 @@ class Preparation {
       this.ids.add(eventId)
     }
 
-    this.bytes += size + (metadata === null ? 0 : metadata.length)
-    if (this.bytes > this.limits.appendBytes) return tooLarge(field(), this.bytes, this.limits.appendBytes)
-    into.push({
+    const added: NewEvent = {
       eventId,
       type: encoded.type,
       schemaVersion: encoded.schemaVersion,
       data: encoded.data,
       metadata,
       tags
-    })
-    return undefined
+    }
+    into.push(added)
+    this.added.push(added)
+    const bytes = this.count(added)
+    return bytes > this.limits.appendBytes ? tooLarge(field(), bytes, this.limits.appendBytes) : undefined
+  }
+
+  /** Bytes so far, or fewer where they are far from the limit. */
+  private count(added: NewEvent): number {
+    this.units += added.data.length + (added.metadata?.length ?? 0)
+    if (this.bytes !== undefined) this.bytes += bytesOf(added)
+    else if (this.units * 3 > this.limits.appendBytes) {
+      this.bytes = this.added.reduce((sum, event) => sum + bytesOf(event), 0)
+    }
+    return this.bytes ?? this.units
   }
 
   private inheritedMetadata(): string | null | InvalidInput {
@@ -231,8 +245,11 @@ const problemOfCondition = ({ after, items }: AppendCondition): InvalidInput | u
 const encoder = new TextEncoder()
 
 /** Bytes of a text in UTF-8. Counted only where it may matter: a UTF-16 unit takes at most three bytes. */
-const byteLength = (text: string, limit: number): number =>
+export const byteLength = (text: string, limit: number): number =>
   text.length * 3 <= limit ? text.length : encoder.encode(text).length
 
-const tooLarge = (field: string, size: number, limit: number) =>
+const bytesOf = ({ data, metadata }: NewEvent): number =>
+  encoder.encode(data).length + (metadata === null ? 0 : encoder.encode(metadata).length)
+
+export const tooLarge = (field: string, size: number, limit: number) =>
   new InvalidInput({ field, problem: `takes ${size} bytes, at most ${limit} are allowed` })

@@ -72,7 +72,8 @@ export const makeTelemetry = (system: string): Telemetry => {
 }
 
 const isConflict = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && exit.cause.reasons.some((reason) =>
+  Exit.isFailure(exit) &&
+  exit.cause.reasons.some((reason) =>
     reason._tag === "Fail" && typeof reason.error === "object" && reason.error !== null && "_tag" in reason.error &&
     (reason.error._tag === "WrongExpectedVersion" || reason.error._tag === "AppendConditionFailed")
   )

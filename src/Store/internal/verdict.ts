@@ -5,7 +5,8 @@ import { InvalidInput, type Violation, WrongExpectedVersion } from "../StoreErro
 
 /** Tells whether a stream at a version is what a writer expects; `exists` when it has an event to read. */
 export const isExpected = (expected: ExpectedVersion, version: number, exists: boolean): boolean =>
-  expected === "any" ? true : expected === "no-stream" ? !exists : expected === "stream-exists" ? exists :
+  expected === "any" ? true : expected === "no-stream" ? !exists : expected === "stream-exists" ?
+    exists :
     version === expected
 
 export const violation = (streamId: string, expected: ExpectedVersion, actual: number): Violation => ({
@@ -18,7 +19,8 @@ export const wrongExpectedVersion = (violations: ReadonlyArray<Violation>): Wron
   new WrongExpectedVersion({ ...violations[0]!, violations: violations as [Violation, ...Array<Violation>] })
 
 /** A change of a stream would hold the log's lock until the transaction ends. */
-export const noChangeInTransaction = () => new InvalidInput({
-  field: "transaction",
-  problem: "can hold appends and reads, but no change of a stream: make that before or after"
-})
+export const noChangeInTransaction = () =>
+  new InvalidInput({
+    field: "transaction",
+    problem: "can hold appends and reads, but no change of a stream: make that before or after"
+  })
