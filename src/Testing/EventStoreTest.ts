@@ -10,6 +10,7 @@ import type { EventStore } from "../Store/EventStore.ts"
 import { appendAllRules } from "./internal/appendAllRules.ts"
 import { appendIfRules } from "./internal/appendIfRules.ts"
 import { appendRules } from "./internal/appendRules.ts"
+import { badInputRules } from "./internal/badInputRules.ts"
 import { codecRules, upcastRules } from "./internal/codecRules.ts"
 import { concurrencyRules } from "./internal/concurrencyRules.ts"
 import { idempotencyRules } from "./internal/idempotencyRules.ts"
@@ -32,7 +33,8 @@ const subjects: Readonly<Record<string, Rules>> = {
   transactions: transactionRules,
   "metadata and tags": metadataRules,
   "data of events": codecRules,
-  "older events": upcastRules
+  "older events": upcastRules,
+  "bad input": badInputRules
 }
 
 /**
