@@ -273,7 +273,10 @@ const chain = (shapes: ReadonlyArray<Shape>, steps: ReadonlyArray<Step>): Chain<
     return make(tagOf(type), type, shapes, [...steps, last])
   }
   const sync = (upcast: (value: any, stored: Stored) => any): Step => (value, stored) =>
-    Effect.try({ try: () => upcast(value, stored), catch: (cause) => cause })
+    Effect.try({
+      try: () => upcast(value, stored),
+      catch: (cause) => cause instanceof Error ? cause : new Error(String(cause))
+    })
   return {
     next: (shape, upcast) => next(shape, sync(upcast)),
     nextEffect: next,

@@ -1,17 +1,15 @@
 import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
-import { Context, Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
+import { Context, type Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
 import type { SqlError } from "effect/sql"
-import type { EventId } from "../../Event/EventId.ts"
-import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
-import type { Position } from "../../Stream/Position.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, PageRange } from "../LogStorage.ts"
-import { AppendConditionFailed, EventIdConflict, InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
-import { type AppendExit, Coalescer } from "./coalescer.ts"
+import { type InvalidInput, type StoreError, StreamTombstoned } from "../StoreError.ts"
+import { Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
-import { recordBatch } from "./telemetry.ts"
+import { toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
+import { makeSender } from "./pgSender.ts"
 import { noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
 /** How the log of a database is reached. */
@@ -31,26 +29,29 @@ export const makePgStorage = Effect.fnUntraced(function*(
   options: PgStorageOptions
 ): Effect.fn.Return<LogStorage, SqlError.SqlError, Scope.Scope> {
   const { log, schema } = options
+  const settings = yield* sql.unsafe("SELECT current_setting('default_transaction_isolation')").values
   const pool = yield* PgPool.make({
     ...sql.config,
     multiplex: false,
     minConnections: 0,
     maxConnections: options.lanes,
     applicationName: sql.config.applicationName ?? "effect-eventstore",
-    // a database may have another default; an append needs this one
-    startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" }
+    // asked for only where it is needed: poolers refuse start-up parameters that they do not know
+    ...(settings[0]?.[0] === "read committed"
+      ? {}
+      : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
   })
   const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
-  const closing = { now: false }
-  const sender = makeSender(pool, options, closing)
+  let closing = false
+  const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
   const coalescer = new Coalescer(options.lanes, (commands, answer) => {
-    runFork(sender(commands)).addObserver((exit) =>
+    runFork(send(commands)).addObserver((exit) =>
       answer(Exit.isSuccess(exit) ? exit.value : commands.map(() => Exit.failCause(exit.cause)))
     )
   })
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
-      closing.now = true
+      closing = true
       return coalescer.drained
     })
   )
@@ -147,171 +148,6 @@ class Aborted<out E> {
   constructor(failure: E) {
     this.failure = failure
   }
-}
-
-/** The answers of append_events and change_stream. */
-const Verdict = { wrongVersion: 2, tombstoned: 3, idConflict: 4, conditionBroken: 5 } as const
-
-/** Sends batches, and finds out what became of those whose answer was lost. */
-const makeSender = (
-  pool: PgPool.PgPool,
-  { log, reconnectFor, schema }: PgStorageOptions,
-  closing: { readonly now: boolean }
-) => {
-  const send = (
-    commands: ReadonlyArray<AppendCommand>,
-    repeatable: boolean
-  ): Effect.Effect<ReadonlyArray<AppendExit>> =>
-    Effect.suspend(() => {
-      const { params, text } = Sql.appendEvents(schema, log, commands, { stage: false, repeatable })
-      const until = Date.now() + Duration.toMillis(reconnectFor)
-      let sent = false
-      const attempt = (times: number): Effect.Effect<ReadonlyArray<AppendExit>> =>
-        Effect.matchEffect(
-          pool.use((connection) => {
-            sent = true
-            return connection.queryValues(text, times === 0 ? params : withRepeatable(params))
-          }),
-          {
-            onSuccess: (rows) => Effect.succeed(toAnswers(commands, rows)),
-            onFailure: (error) => {
-              if (mayPass(error) && !closing.now && Date.now() < until) {
-                const delay = Math.min(1000, 20 * 2 ** times) * (0.5 + Math.random() / 2)
-                return Effect.logWarning("An append is repeated, its answer was lost", error.message).pipe(
-                  Effect.andThen(Effect.sleep(delay)),
-                  Effect.andThen(attempt(times + 1))
-                )
-              }
-              if (isLost(error)) {
-                const outcome = sent ? "unknown" : "not-stored"
-                return Effect.succeed(commands.map(() => Exit.fail(toStoreError("append", error, outcome))))
-              }
-              // one bad command never fails its neighbours
-              if (commands.length > 1) {
-                return Effect.map(Effect.forEach(commands, (command) => send([command], true)), (answers) =>
-                  answers.flat())
-              }
-              if (!repeatable && isEventIdTaken(error)) {
-                return send(commands, true)
-              }
-              return Effect.succeed([Exit.fail(toRefusal("append", error))])
-            }
-          }
-        )
-      return attempt(0)
-    })
-  return (commands: ReadonlyArray<AppendCommand>) =>
-    Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable)))
-}
-
-/** The third parameter of append_events tells that the commands may be stored already. */
-const withRepeatable = (params: ReadonlyArray<unknown>) => params.with(2, true)
-
-const toAnswers = (
-  commands: ReadonlyArray<AppendCommand>,
-  rows: ReadonlyArray<Sql.Values>
-): ReadonlyArray<AppendExit> => {
-  let offset = 0
-  return commands.map((command) => {
-    const answer = toAnswer(command, rows, offset)
-    offset += command.entries.length
-    return answer
-  })
-}
-
-/** The answer to one command, from the rows of append_events that begin at an offset. */
-const toAnswer = (
-  command: AppendCommand,
-  rows: ReadonlyArray<Sql.Values>,
-  offset: number
-): Exit.Exit<ReadonlyArray<AppendedEntry>, AppendRefused> => {
-  const { condition, entries } = command
-  const refusals: Array<Refusal> = []
-  const appended = entries.map(({ events, expected, streamId }, i): AppendedEntry => {
-    const [verdict, version, position] = rows[offset + i]!
-    const eventId = verdict === Verdict.idConflict ? events[0]!.eventId : null
-    if (verdict > 1) refusals.push({ verdict, streamId, expected, version, position, eventId, after: condition?.after })
-    const more = Math.max(0, events.length - 1)
-    return { firstVersion: version - more, version, firstPosition: Math.max(0, position - more), position }
-  })
-  const refusal = refusals.length === 0 ? undefined : fromRefusals(refusals)
-  return refusal === undefined ? Exit.succeed(appended) : Exit.fail(refusal)
-}
-
-/** Why one entry of a command was refused. */
-interface Refusal {
-  readonly verdict: number
-  readonly streamId: StreamId
-  readonly expected: ExpectedVersion
-  readonly version: number
-  readonly position: number
-  readonly eventId: EventId | null
-  readonly after: number | undefined
-}
-
-const fromRefusals = (refusals: ReadonlyArray<Refusal>): AppendRefused => {
-  const of = (verdict: number) => refusals.filter((refusal) => refusal.verdict === verdict)
-  const [tombstoned] = of(Verdict.tombstoned)
-  if (tombstoned !== undefined) return new StreamTombstoned({ streamId: tombstoned.streamId })
-  const [conflict] = of(Verdict.idConflict)
-  if (conflict !== undefined) return new EventIdConflict({ eventId: conflict.eventId!, streamId: conflict.streamId })
-  const [broken] = of(Verdict.conditionBroken)
-  if (broken !== undefined) {
-    return new AppendConditionFailed({ after: (broken.after ?? 0) as Position, position: broken.position as Position })
-  }
-  return wrongExpectedVersion(
-    of(Verdict.wrongVersion).map(({ expected, streamId, version }) => violation(streamId, expected, version))
-  )
-}
-
-const codeOf = (error: SqlError.SqlError): string | undefined => {
-  const cause = error.reason.cause
-  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
-    ? cause.code
-    : undefined
-}
-
-/** The server went away, or never was there: it did not say what became of the statement. */
-const isLost = (error: SqlError.SqlError): boolean => {
-  const code = codeOf(error)
-  return error.reason._tag === "ConnectionError" || code === "57P01" || code === "57P02" || code === "57P03" ||
-    code === "53300" || (error.reason._tag === "UnknownError" && (code === undefined || !/^[0-9A-Z]{5}$/.test(code)))
-}
-
-/** Worth another try: besides lost answers, what the server rolled back because of somebody else. */
-const mayPass = (error: SqlError.SqlError): boolean => isLost(error) || error.isRetryable
-
-const isEventIdTaken = (error: SqlError.SqlError): boolean =>
-  error.reason._tag === "UniqueViolation" && error.reason.constraint === "events_event_id_key"
-
-const toStoreError = (operation: string, error: SqlError.SqlError, outcome: StoreError["outcome"]): StoreError =>
-  new StoreError({ operation, isRetryable: error.isRetryable || isLost(error), outcome, cause: error })
-
-/** What an error of the database means to the writer; the codes are those that the functions of the schema raise. */
-const toRefusal = (operation: string, error: SqlError.SqlError): AppendRefused | InvalidInput | StoreError => {
-  const code = codeOf(error)
-  if (code === "ES001") {
-    return new InvalidInput({ field: "transaction", problem: "is not READ COMMITTED: an append needs that isolation" })
-  }
-  if (code === "ES002") {
-    const { detail } = error.reason.cause as { readonly detail: string }
-    return fromRefusals(
-      JSON.parse(detail).map((refusal: any) => ({
-        verdict: refusal.verdict,
-        streamId: refusal.stream,
-        expected: Sql.expectedFromNumber(refusal.expected),
-        version: refusal.version,
-        position: refusal.position,
-        eventId: refusal.event_id,
-        after: refusal.after
-      }))
-    )
-  }
-  // data the server cannot take: a number, a text or a nesting beyond what it knows
-  if (code?.startsWith("22") === true || code === "54001") {
-    return new InvalidInput({ field: "events", problem: `cannot be stored by the database: ${error.message}` })
-  }
-  return toStoreError(operation, error, isLost(error) && operation === "transaction" ? "unknown" : "not-stored")
 }
 
 /** A page of a stream with what the open transaction staged behind its last version. */

@@ -139,7 +139,9 @@ class Preparation {
     const metadata = options?.metadata === undefined ? this.inheritedMetadata() : this.encodeMetadata(
       EventMetadata.merge(this.inherited, options.metadata)
     )
-    if (metadata instanceof InvalidInput) return new InvalidInput({ ...metadata, field: `${field()}.metadata` })
+    if (metadata instanceof InvalidInput) {
+      return new InvalidInput({ field: `${field()}.metadata`, problem: metadata.problem })
+    }
 
     const tags = this.tagsOf(event, options?.tags)
     if (typeof tags === "string") return new InvalidInput({ field: `${field()}.tags`, problem: tags })

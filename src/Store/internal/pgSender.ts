@@ -1,0 +1,85 @@
+import type { PgPool } from "@effect/sql-pg"
+import { Duration, Effect, Exit, Schedule } from "effect"
+import type { SqlError } from "effect/sql"
+import type { AppendCommand } from "../LogStorage.ts"
+import type { AppendExit } from "./coalescer.ts"
+import * as Sql from "./eventsSql.ts"
+import { isEventIdTaken, isLost, mayPass, toAnswer, toRefusal, toStoreError } from "./pgRefusals.ts"
+import { recordBatch } from "./telemetry.ts"
+
+/** Sends batches, and finds out what became of those whose answer was lost. */
+export const makeSender = (options: {
+  readonly pool: PgPool.PgPool
+  readonly schema: string
+  readonly log: number
+  /** How long a batch is repeated while the database does not answer. */
+  readonly reconnectFor: Duration.Duration
+  /** Says that nobody waits for the database to come back any more. */
+  readonly isClosing: () => boolean
+}) => {
+  const { isClosing, log, pool, reconnectFor, schema } = options
+  const patience = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ duration: reconnectFor })
+  )
+
+  const send = (
+    commands: ReadonlyArray<AppendCommand>,
+    repeatable: boolean
+  ): Effect.Effect<ReadonlyArray<AppendExit>> =>
+    Effect.suspend(() => {
+      let sent = false
+      const attempt = pool.use((connection) => {
+        // what was sent before may be stored: from the second time on the database looks for it
+        const { params, text } = Sql.appendEvents(schema, log, commands, {
+          stage: false,
+          repeatable: repeatable || sent
+        })
+        sent = true
+        return connection.queryValues(text, params)
+      })
+      return attempt.pipe(
+        Effect.tapError((error) =>
+          mayPass(error) ? Effect.logWarning("An append got no answer and is repeated", error.message) : Effect.void
+        ),
+        Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
+        Effect.matchEffect({
+          onSuccess: (rows) => Effect.succeed(toAnswers(commands, rows)),
+          onFailure: (error) => afterFailure(commands, repeatable, sent, error)
+        })
+      )
+    })
+
+  const afterFailure = (
+    commands: ReadonlyArray<AppendCommand>,
+    repeatable: boolean,
+    sent: boolean,
+    error: SqlError.SqlError
+  ): Effect.Effect<ReadonlyArray<AppendExit>> => {
+    if (isLost(error)) {
+      const failure = Exit.fail(toStoreError("append", error, sent ? "unknown" : "not-stored"))
+      return Effect.succeed(commands.map(() => failure))
+    }
+    // one bad command never fails its neighbours
+    if (commands.length > 1) {
+      return Effect.map(Effect.forEach(commands, (command) => send([command], true)), (answers) => answers.flat())
+    }
+    if (!repeatable && isEventIdTaken(error)) return send(commands, true)
+    return Effect.succeed([Exit.fail(toRefusal("append", error))])
+  }
+
+  return (commands: ReadonlyArray<AppendCommand>): Effect.Effect<ReadonlyArray<AppendExit>> =>
+    Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable)))
+}
+
+const toAnswers = (
+  commands: ReadonlyArray<AppendCommand>,
+  rows: ReadonlyArray<Sql.Values>
+): ReadonlyArray<AppendExit> => {
+  let offset = 0
+  return commands.map((command) => {
+    const answer = toAnswer(command, rows, offset)
+    offset += command.entries.length
+    return answer
+  })
+}
