@@ -1,0 +1,116 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { globSync } from "node:fs"
+import { promisify } from "node:util"
+
+/** What each example prints, as a user would run it: in a process of its own. */
+const printed: Record<string, string> = {
+  "dynamic-boundary": `
+a second Anna: AppendConditionFailed
+booked: 2 of 4
+the others: SoldOut, SoldOut`,
+
+  idempotency: `
+the same answer: version 1 and 1
+events in the stream: 2
+other content under the same id: EventIdConflict`,
+
+  lifecycle: `
+truncated: active, version 4, reads as [3 4]
+deleted: deleted, version 4, reads as []
+recreated: active, version 5, reads as [5]
+tombstoned: StreamTombstoned; the log is still at position 5`,
+
+  metadata: `
+Ordered by anna, because of nothing, in request-7, tenant acme
+  a trace context: true
+Reserved by stock, because of Ordered, in request-7, tenant acme
+  a trace context: true`,
+
+  "multi-stream": `
+account-anna at version 2, position 3
+account-ben at version 1, position 4
+day-monday at version 1, position 4
+refused: account-anna is at 2, expected 1
+refused: day-monday is at 2, expected 1
+ben still has 1 event`,
+
+  raw: `
+Event 2 of stream account-1 (position 2) is of the unknown type Blocked version 1
+typed Opened, limit 5
+raw Blocked
+archive-1 1: Opened v1 {"at":"2024-05-01T00:00:00.000Z","limit":"5"}
+archive-1 2: Blocked v1 {"why":"fraud"}`,
+
+  reading: `
+a stream: 1 2 3 6
+its last two, newest first: 6 3
+its versions 2 to 3: 2 3
+a category: 1 2 3 5 6
+two categories: 4 5 6
+by type: 6
+by tag: 3 4 5
+by prefix: 5
+a at version 2: 3, today: 2`,
+
+  shop: `
+placed twice: Stream order-7 is at version 1, expected no-stream
+conflict: Stream order-7 is at version 3, expected 2
+too late: AlreadyConfirmed
+1 {"_tag":"Placed","customer":"c-1","total":10000}
+2 {"_tag":"DepositPaid","cents":1250,"by":"unknown"} (v1)
+3 {"_tag":"DepositPaid","cents":4000,"by":"anna"}
+4 {"_tag":"DepositPaid","cents":5000,"by":"ben"}
+5 {"_tag":"Confirmed"}
+{ total: 10000, paid: 10250, confirmed: true, version: 5 }`,
+
+  telemetry: `
+eventstore.append page ok
+eventstore.append page failed
+eventstore.readCategory page ok
+db.client.operation.duration of append: 2 measured
+db.client.operation.duration of readCategory: 1 measured
+eventstore.append.conflicts = 1
+eventstore.events.appended = 2
+eventstore.events.read = 2`,
+
+  testing: `
+voted already
+{ tea: 2 }
+voted already
+{ tea: 2 }`,
+
+  transaction: `
+shipped at version 1
+without an address: NoAddress
+once more: WrongExpectedVersion
+labels: [{"parcel":"1","address":"Main Street 1"}]
+events in the log: 1`,
+
+  upcasting: `
+1 Added v1 -> {"_tag":"Added","sku":"tea","quantity":1}
+2 Added v2 -> {"_tag":"Added","sku":"cup","quantity":2}
+4 Placed v1 -> {"_tag":"Placed","by":"anna"}
+5 Paid v1 -> {"_tag":"Paid","cents":1250,"currency":"CHF"}
+6 AddedAndPlaced v1 -> {"_tag":"Added","sku":"pot","quantity":1}
+6+1 AddedAndPlaced v1 -> {"_tag":"Placed","by":"ben"}
+7 Paid v2 -> {"_tag":"Paid","cents":100,"currency":"EUR"}`
+}
+
+const env = { ...process.env, NODE_OPTIONS: "", NO_COLOR: "1" }
+
+describe("examples", () => {
+  for (const file of globSync("examples/*.ts").sort()) {
+    const name = file.slice("examples/".length, -".ts".length)
+    if (name === "demo") continue // has a test of its own
+    it(`${name} prints what it promises`, async () => {
+      const { stderr, stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--conditions=source", "--disable-warning=ExperimentalWarning", file],
+        { env }
+      )
+      assert.strictEqual(`\n${stdout.trimEnd()}`, printed[name])
+      assert.strictEqual(stderr, "")
+    })
+  }
+})
