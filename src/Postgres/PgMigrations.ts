@@ -6,7 +6,7 @@
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { statements as createEvents } from "./migrations/0001_create_events.ts"
-import { defaultName, isSchemaName } from "./SchemaName.ts"
+import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
 
 /**
@@ -77,19 +77,26 @@ export const migrate = (
       yield* sql`SELECT pg_advisory_xact_lock(hashtext('effect-eventstore'), hashtext(${schema}))`
       const found = yield* sql`SELECT 1 AS found WHERE to_regnamespace(${schema}) IS NOT NULL`
       if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
-      yield* sql`SELECT set_config('search_path', ${`${schema}, pg_temp`}, true)`
-      yield* Effect.provideService(Migrator.make({})({
-        table,
-        loader: Effect.succeed(migrations.map(({ name, statements }, i) =>
-          [
-            i + 1,
-            name,
-            // what a migration module exports: an effect that runs it
-            Effect.succeed(Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true }))
-          ] as const
-        ))
-      }), SqlClient.SqlClient, sql)
-    }))
+      yield* sql`SELECT set_config('search_path', ${`${toSql(schema)}, pg_temp`}, true)`
+      yield* Effect.provideService(
+        Migrator.make({})({
+          table,
+          loader: Effect.succeed(migrations.map(({ name, statements }, i) =>
+            [
+              i + 1,
+              name,
+              // what a migration module exports: an effect that runs it
+              Effect.succeed(Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true }))
+            ] as const
+          ))
+        }),
+        SqlClient.SqlClient,
+        sql
+      )
+    })).pipe(
+      // a stricter transaction would look for what is done with a snapshot that is older than the lock
+      Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED")
+    )
   }).pipe(Effect.withSpan("eventstore.migrate"))
 
 /**
@@ -162,7 +169,7 @@ export const grants = (options: { readonly role: string } & MigrationOptions): s
 
 const nameOrThrow = (name: string): string => {
   if (!isSchemaName(name)) throw new Error(`The name ${JSON.stringify(name)} is not allowed`)
-  return name
+  return toSql(name)
 }
 
 /**
@@ -175,7 +182,7 @@ export const status = (client: SqlClient.SqlClient, schema: string): Effect.Effe
   Effect.gen(function*() {
     const sql = client.withoutTransforms()
     const known = yield* sql<{ ready: boolean }>`
-      SELECT to_regclass(${`${schema}.${table}`}) IS NOT NULL AS ready`
+      SELECT to_regclass(${`${toSql(schema)}.${table}`}) IS NOT NULL AS ready`
     if (known[0]?.ready !== true) return 0
     const rows = yield* sql<{ id: number | null }>`
       SELECT max(migration_id)::int4 AS id FROM ${sql(schema)}.${sql(table)}`

@@ -8,7 +8,7 @@ import { Duration, Effect, Layer } from "effect"
 import type { Migrator, SqlError } from "effect/sql"
 import * as PgMigrations from "../Postgres/PgMigrations.ts"
 import { probe } from "../Postgres/PgProbe.ts"
-import { defaultName } from "../Postgres/SchemaName.ts"
+import { defaultName, toSql } from "../Postgres/SchemaName.ts"
 import type { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
 import { EventStore } from "./EventStore.ts"
 import { makePgStorage } from "./internal/pgStorage.ts"
@@ -54,7 +54,7 @@ export const layerStore = (
       yield* probe(sql, { schema, log })
       const storage = yield* makePgStorage(sql, {
         system: "postgresql",
-        schema,
+        schema: toSql(schema),
         log,
         lanes: options?.lanes ?? 2,
         reconnectFor: Duration.fromInputUnsafe(options?.reconnectFor ?? "30 seconds")

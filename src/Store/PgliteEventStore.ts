@@ -8,7 +8,7 @@ import { Duration, Effect, Layer, type Scope } from "effect"
 import type { Migrator, SqlClient, SqlError } from "effect/sql"
 import * as PgMigrations from "../Postgres/PgMigrations.ts"
 import { probe } from "../Postgres/PgProbe.ts"
-import { defaultName } from "../Postgres/SchemaName.ts"
+import { defaultName, toSql } from "../Postgres/SchemaName.ts"
 import { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
 import { EventStore } from "./EventStore.ts"
 import { lockDirectory } from "./internal/directoryLock.ts"
@@ -112,7 +112,7 @@ export const layerStore = (
       // one backend: a second batch on the wire would only wait inside
       const storage = yield* makePgStorage(sql, {
         system: "postgresql",
-        schema,
+        schema: toSql(schema),
         log,
         lanes: 1,
         reconnectFor: Duration.zero

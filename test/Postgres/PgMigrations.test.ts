@@ -1,0 +1,263 @@
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { PGlite } from "@electric-sql/pglite"
+import { Effect, Redacted, Stream } from "effect"
+import { Category, EventStore, PgEventStore, PgliteEventStore, PgMigrations } from "effect-eventstore"
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { note, Notes, open, openStore, recorded, texts } from "../support/Notes.ts"
+import { schemaDump } from "../support/schemaDump.ts"
+import * as TestPostgres from "../support/TestPostgres.ts"
+
+const fixture = join(import.meta.dirname, "../fixtures/schema.sql")
+
+const client = (url: string) => PgClient.layer({ url: Redacted.make(url) })
+
+const migrated = (url: string, options?: PgMigrations.MigrationOptions) =>
+  Effect.provide(PgMigrations.run(options), client(url), { local: true })
+
+const inDatabase = <A, E, R>(body: (sql: PgClient.PgClient) => Effect.Effect<A, E, R>) =>
+  Effect.provide(PgClient.PgClient.use(body), TestPostgres.layer)
+
+describe("PgMigrations", () => {
+  it.live("lets twenty processes migrate an empty database at once", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      yield* Effect.forEach(Array.from({ length: 20 }), () => migrated(url), { concurrency: "unbounded" })
+      const { sql, store } = yield* openStore(url)
+      assert.strictEqual(yield* store.head(), 0)
+      assert.strictEqual((yield* sql`SELECT migration_id FROM eventstore.migrations`).length, PgMigrations.latest)
+    }))
+
+  it.live("lets twenty processes migrate at once where transactions are serializable by default", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const database = new URL(url).pathname.slice(1)
+      yield* Effect.provide(
+        PgClient.PgClient.use((sql) =>
+          sql.unsafe(`ALTER DATABASE ${database} SET default_transaction_isolation TO serializable`)
+        ),
+        client(url)
+      )
+      yield* Effect.forEach(Array.from({ length: 20 }), () => migrated(url), { concurrency: "unbounded" })
+      assert.strictEqual(yield* (yield* openStore(url)).store.head(), 0)
+    }))
+
+  it.live("does nothing where it has run before, and keeps the events", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const { sql, store } = yield* open(url)
+      yield* store.append(Notes.stream("a"), [note("kept")])
+      const structure = sql<{ oid: number; xmin: string }>`
+        SELECT oid::int8, xmin::text FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace ORDER BY oid`
+      const before = yield* structure
+      yield* migrated(url)
+      assert.deepStrictEqual(yield* structure, before)
+      assert.deepStrictEqual(yield* texts(store, "a"), ["kept"])
+    }))
+
+  it.live("keeps two schemas of one database apart", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const [left, right] = yield* Effect.all([open(url, { schema: "left_1" }), open(url, { schema: "_right" })])
+      yield* Effect.all([
+        Effect.forEach(["1", "2", "3"], (text) => left.store.append(Notes.stream("a"), [note(text)])),
+        Effect.forEach(["x", "y"], (text) => right.store.append(Notes.stream("a"), [note(text)]))
+      ], { concurrency: 2 })
+      assert.deepStrictEqual(yield* texts(left.store, "a"), ["1", "2", "3"])
+      assert.deepStrictEqual(yield* texts(right.store, "a"), ["x", "y"])
+      assert.deepStrictEqual((yield* recorded(right.store)).map(({ position }) => position), [1, 2])
+      yield* left.store.delete(Notes.stream("a"))
+      assert.strictEqual((yield* right.store.info(Notes.stream("a"))).status, "active")
+      const structures = yield* Effect.forEach(["left_1", "_right"], (schema) => schemaDump(left.sql, schema))
+      assert.strictEqual(structures[0], structures[1])
+    }))
+
+  it.live("goes into a schema that exists already, beside the tables of somebody else", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const { sql } = yield* open(url, { schema: "public" })
+      yield* sql`CREATE TABLE public.orders (id int4)`
+      yield* migrated(url, { schema: "public" })
+      const { store } = yield* open(url, { schema: "public" })
+      assert.strictEqual((yield* store.append(Notes.stream("a"), [note("1")])).position, 1)
+    }))
+
+  it.live("refuses a name that is not that of a schema", () =>
+    inDatabase((sql) =>
+      Effect.gen(function*() {
+        const names = [
+          "",
+          "a b",
+          "Upper",
+          "a-b",
+          "1st",
+          "a\"; DROP SCHEMA public; --",
+          "ä",
+          "x".repeat(49),
+          "a.b",
+          "a\0",
+          "pg_temp",
+          "pg_catalog",
+          "information_schema"
+        ]
+        for (const schema of names) {
+          const error = yield* Effect.flip(PgMigrations.migrate(sql, { schema }))
+          assert.strictEqual(error._tag, "UnsupportedDatabase")
+          assert.include(error.message, "is not allowed")
+          assert.strictEqual(
+            (yield* Effect.flip(Effect.scoped(Effect.provideService(
+              Effect.provide(EventStore, PgEventStore.layerStore({ schema })),
+              PgClient.PgClient,
+              sql
+            ))))._tag,
+            "UnsupportedDatabase"
+          )
+          assert.throws(() => PgMigrations.script({ schema }), "is not allowed")
+          assert.throws(() => PgMigrations.statements({ schema }), "is not allowed")
+          assert.throws(() => PgMigrations.grants({ schema, role: "app" }), "is not allowed")
+          assert.throws(() => PgMigrations.grants({ role: schema }), "is not allowed")
+        }
+      })
+    ))
+
+  it.live("works where the name of the schema is a word of SQL", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const { sql, store } = yield* open(url, { schema: "select" })
+      yield* store.append(Notes.stream("a"), [note("1")])
+      assert.deepStrictEqual(yield* texts(store, "a"), ["1"])
+      yield* store.transaction(store.append(Notes.stream("a"), [note("2")]))
+      yield* store.tombstone(Notes.stream("a"))
+      yield* sql.withTransaction(
+        Effect.forEach(PgMigrations.statements({ schema: "table" }), (statement) => sql.unsafe(statement))
+      )
+      yield* openStore(url, { schema: "table" })
+    }))
+
+  it.live("prints statements that build what run builds, and record it", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const { sql } = yield* open(url, { schema: "migrated" })
+      yield* sql.withTransaction(
+        Effect.forEach(PgMigrations.statements({ schema: "printed" }), (statement) => sql.unsafe(statement))
+      )
+      assert.strictEqual(yield* schemaDump(sql, "printed"), yield* schemaDump(sql, "migrated"))
+      assert.strictEqual(yield* PgMigrations.status(sql, "printed"), PgMigrations.latest)
+      const { store } = yield* openStore(url, { schema: "printed" })
+      assert.strictEqual((yield* store.append(Notes.stream("a"), [note("1")])).position, 1)
+      yield* PgMigrations.migrate(sql, { schema: "printed" })
+    }))
+
+  it.live("prints a script that a plain SQL client runs in one go", () =>
+    Effect.gen(function*() {
+      // the native client takes one statement at a time, PGlite's own takes a whole script
+      const db = yield* Effect.acquireRelease(
+        Effect.promise(() => PGlite.create()),
+        (db) => Effect.promise(() => db.close())
+      )
+      yield* Effect.promise(() => db.exec(PgMigrations.script({ schema: "scripted" })))
+      const { rows } = yield* Effect.promise(() =>
+        db.query<{ head: number }>("SELECT scripted.log_head(1)::int4 AS head, count(*) FROM scripted.migrations")
+      )
+      assert.deepStrictEqual(rows, [{ head: 0, count: PgMigrations.latest } as never])
+      const again = yield* Effect.exit(Effect.tryPromise(() => db.exec(PgMigrations.script({ schema: "scripted" }))))
+      assert.strictEqual(again._tag, "Failure")
+    }))
+
+  it.live("makes the tables of test/fixtures/schema.sql", () =>
+    inDatabase((sql) =>
+      Effect.gen(function*() {
+        yield* PgMigrations.migrate(sql)
+        const dump = yield* schemaDump(sql, "eventstore")
+        if (process.env["UPDATE_FIXTURES"] !== undefined) yield* Effect.promise(() => writeFile(fixture, dump))
+        assert.strictEqual(
+          dump,
+          yield* Effect.promise(() => readFile(fixture, "utf8")),
+          "the tables changed: UPDATE_FIXTURES=1 npm test -- test/Postgres/PgMigrations.test.ts rewrites the fixture"
+        )
+      })
+    ))
+
+  it.live("makes the same tables on PGlite", () =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      assert.strictEqual(
+        yield* schemaDump(sql, "eventstore"),
+        yield* Effect.promise(() => readFile(fixture, "utf8"))
+      )
+    }).pipe(Effect.provide(PgliteEventStore.layer())))
+
+  it.live("gives a role what the store needs, and nothing else", () =>
+    Effect.gen(function*() {
+      const url = yield* TestPostgres.url
+      const owner = yield* open(url)
+      yield* owner.store.append(Notes.stream("a"), [note("by the owner")])
+      const role = `app_${new URL(url).pathname.slice(-12)}`
+      yield* Effect.acquireRelease(
+        owner.sql.unsafe(`CREATE ROLE ${role} LOGIN`),
+        () =>
+          Effect.ignore(
+            Effect.andThen(owner.sql.unsafe(`DROP OWNED BY ${role}`), owner.sql.unsafe(`DROP ROLE ${role}`))
+          )
+      )
+      for (const statement of PgMigrations.grants({ role }).split(";\n")) {
+        if (statement.trim() !== "") yield* owner.sql.unsafe(statement)
+      }
+      const asRole = new URL(url)
+      asRole.username = role
+      const { sql, store } = yield* openStore(asRole.href)
+
+      // everything that the store offers
+      yield* store.append(Notes.stream("a"), [note("by the role")], { expected: 1 })
+      yield* store.appendAll([EventStore.entry(Notes.stream("b"), [note("b")])])
+      yield* store.appendIf({ items: [{ types: ["Other"] }], after: 0 }, [
+        EventStore.entry(Notes.stream("c"), [note("c")])
+      ])
+      yield* store.transaction(Effect.gen(function*() {
+        yield* store.append(Notes.stream("a"), [note("staged")])
+        assert.deepStrictEqual(yield* texts(store, "a"), ["by the owner", "by the role", "staged"])
+      }))
+      const events = yield* recorded(store)
+      assert.deepStrictEqual(events.map(({ position }) => position), [1, 2, 3, 4, 5])
+      assert.isTrue((yield* store.readEvent(events[0]!.eventId))._tag === "Some")
+      assert.strictEqual(yield* store.head(), 5)
+      assert.strictEqual((yield* Stream.runCollect(store.streams())).length, 3)
+      yield* store.setMetadata(Notes.stream("b"), { owner: "role" })
+      yield* store.truncateBefore(Notes.stream("a"), 2)
+      yield* store.delete(Notes.stream("b"))
+      yield* store.tombstone(Notes.stream("c"))
+      const { store: second } = yield* openStore(asRole.href, { log: 2 })
+      assert.strictEqual((yield* second.append(Category.rawStream("x-1"), [])).position, 0)
+
+      // nothing else
+      const tables = yield* owner.sql<{ name: string }>`
+        SELECT relname AS name FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace AND relkind = 'r'`
+      assert.includeMembers(tables.map(({ name }) => name), [
+        "events",
+        "staged_appends",
+        "logs",
+        "stream_states",
+        "migrations"
+      ])
+      const refused = (statement: string) =>
+        Effect.map(Effect.flip(sql.unsafe(statement)), (error) => {
+          assert.strictEqual(error.reason._tag, "AuthorizationError", statement)
+        })
+      for (const { name } of tables) {
+        yield* refused(`INSERT INTO eventstore.${name} DEFAULT VALUES`)
+        yield* refused(`DELETE FROM eventstore.${name}`)
+        const [column] = yield* owner.sql<{ name: string }>`
+          SELECT attname AS name FROM pg_attribute WHERE attrelid = ${`eventstore.${name}`}::regclass AND attnum = 2`
+        yield* refused(`UPDATE eventstore.${name} SET ${column!.name} = NULL`)
+        yield* refused(`TRUNCATE eventstore.${name}`)
+      }
+      yield* refused("CREATE TABLE eventstore.mine (n int4)")
+      yield* refused("CREATE FUNCTION eventstore.mine() RETURNS int4 LANGUAGE sql AS 'SELECT 1'")
+      yield* refused("CREATE SCHEMA mine")
+      yield* refused("ALTER TABLE eventstore.events DISABLE TRIGGER ALL")
+      yield* refused("SET session_replication_role TO replica")
+      yield* refused("SELECT eventstore.store_staged_append()")
+      assert.strictEqual((yield* Effect.flip(PgMigrations.migrate(sql, { schema: "mine" })))._tag, "SqlError")
+    }))
+})
