@@ -162,7 +162,7 @@ export const grants = (options: { readonly role: string } & MigrationOptions): s
   return [
     `GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
     `GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role}`,
-    `GRANT EXECUTE ON FUNCTION ${schema}.log_head, ${schema}.append_events, ${schema}.change_stream, ${schema}.open_log
+    `GRANT EXECUTE ON FUNCTION ${schema}.log_head, ${schema}.append_events, ${schema}.append_event, ${schema}.change_stream, ${schema}.open_log
   TO ${role}`
   ].map((statement) => `${statement};\n`).join("")
 }

@@ -211,8 +211,6 @@ DECLARE
   v_stored boolean := false;
   v_command_verdict integer;
   v_broken bigint;
-  v_one_hidden bigint;
-  v_one_tombstoned boolean;
   v_repeated_version bigint;
   v_repeated_position bigint;
   s integer;
@@ -225,50 +223,6 @@ BEGIN
   END IF;
   IF NOT p_stage THEN
     PERFORM pg_advisory_xact_lock(hashtext(current_schema()), p_log);
-  END IF;
-
-  -- One append to one stream: the way of a lone caller, where every expression counts.
-  IF v_entries = 1 AND NOT p_stage AND NOT p_repeatable AND p_conditions IS NULL THEN
-    SELECT
-      GREATEST(
-        l.floor,
-        (SELECT e.position FROM events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1)
-      ),
-      COALESCE((
-        SELECT e.stream_version FROM events e
-        WHERE e.log_id = p_log AND e.stream_id = p_streams[1]
-        ORDER BY e.stream_version DESC
-        LIMIT 1
-      ), 0),
-      COALESCE(st.truncated_before, 0),
-      COALESCE(st.tombstoned, false)
-    INTO entry_position, entry_version, v_one_hidden, v_one_tombstoned
-    FROM logs l
-    LEFT JOIN stream_states st ON st.log_id = p_log AND st.stream_id = p_streams[1]
-    WHERE l.log_id = p_log;
-    IF entry_position IS NULL THEN
-      RAISE EXCEPTION 'there is no log %', p_log USING ERRCODE = 'ES003';
-    END IF;
-    verdict := CASE
-      WHEN v_one_tombstoned THEN 3
-      WHEN is_expected(p_entry_expected[1], entry_version, v_one_hidden) THEN 0
-      ELSE 2
-    END;
-    IF verdict = 0 AND p_entry_count[1] > 0 THEN
-      INSERT INTO events (
-        log_id, position, stream_id, stream_version, event_id, event_type, schema_version, data, metadata, tags, recorded_at
-      )
-      SELECT
-        p_log, entry_position + n.ordinality, p_streams[1], entry_version + n.ordinality, n.event_id, n.event_type,
-        n.schema_version, n.data::json, n.metadata::json, n.tags::text[], clock_timestamp()
-      FROM unnest(p_event_id, p_event_type, p_schema_version, p_data, p_metadata, p_tags) WITH ORDINALITY
-        AS n(event_id, event_type, schema_version, data, metadata, tags, ordinality);
-      PERFORM pg_notify(current_schema() || '_' || p_log, '');
-      entry_version := entry_version + p_entry_count[1];
-      entry_position := entry_position + p_entry_count[1];
-    END IF;
-    RETURN NEXT;
-    RETURN;
   END IF;
 
   -- statements from here on take their snapshots after the lock
@@ -466,6 +420,66 @@ BEGIN
 END
 $$`,
 
+  // One event to one stream: what a lone caller sends. The same as a batch of one, without arrays: a third of the time.
+  // Answers verdict, version and position.
+  `CREATE FUNCTION append_event(
+  p_log integer, p_stream text, p_expected bigint, p_event_id uuid, p_event_type text, p_schema_version smallint,
+  p_data json, p_metadata json, p_tags text[]
+) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
+DECLARE
+  v_verdict bigint;
+  v_version bigint;
+  v_position bigint;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'appends need READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
+      USING ERRCODE = 'ES001';
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtext(current_schema()), p_log);
+  -- statements from here on take their snapshots after the lock
+  SELECT
+    CASE WHEN s.tombstoned THEN 3 WHEN is_expected(p_expected, s.version, s.hidden) THEN 0 ELSE 2 END,
+    s.version,
+    s.head
+  INTO v_verdict, v_version, v_position
+  FROM (
+    SELECT
+      GREATEST(
+        l.floor,
+        (SELECT e.position FROM events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1)
+      ) AS head,
+      COALESCE((
+        SELECT e.stream_version FROM events e
+        WHERE e.log_id = p_log AND e.stream_id = p_stream
+        ORDER BY e.stream_version DESC
+        LIMIT 1
+      ), 0) AS version,
+      COALESCE(st.truncated_before, 0) AS hidden,
+      COALESCE(st.tombstoned, false) AS tombstoned
+    FROM logs l
+    LEFT JOIN stream_states st ON st.log_id = p_log AND st.stream_id = p_stream
+    WHERE l.log_id = p_log
+    OFFSET 0
+  ) s;
+  IF v_position IS NULL THEN
+    RAISE EXCEPTION 'there is no log %', p_log USING ERRCODE = 'ES003';
+  END IF;
+  IF v_verdict = 0 THEN
+    v_version := v_version + 1;
+    v_position := v_position + 1;
+    INSERT INTO events (
+      log_id, position, stream_id, stream_version, event_id, event_type, schema_version, data, metadata, tags, recorded_at
+    ) VALUES (
+      p_log, v_position, p_stream, v_version, p_event_id, p_event_type, p_schema_version, p_data, p_metadata, p_tags,
+      clock_timestamp()
+    );
+    PERFORM pg_notify(current_schema() || '_' || p_log, '');
+  END IF;
+  RETURN ARRAY[v_verdict, v_version, v_position];
+END
+$$`,
+
   `CREATE FUNCTION store_staged_append() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -554,6 +568,6 @@ $$`,
   `CREATE TRIGGER events_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_events()`,
 
-  `REVOKE ALL ON FUNCTION log_head, condition_broken_at, repeated_entry, append_events, store_staged_append, change_stream,
+  `REVOKE ALL ON FUNCTION log_head, condition_broken_at, repeated_entry, append_events, append_event, store_staged_append, change_stream,
   open_log, refuse_change_of_events FROM PUBLIC`
 ]

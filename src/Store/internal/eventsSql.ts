@@ -1,6 +1,14 @@
 import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
-import type { AppendCommand, LogFilter, PageRange, StreamChange, StreamState } from "../LogStorage.ts"
+import type {
+  AppendCommand,
+  AppendEntry,
+  LogFilter,
+  NewEvent,
+  PageRange,
+  StreamChange,
+  StreamState
+} from "../LogStorage.ts"
 
 /** A statement and its parameters. */
 export interface Statement {
@@ -99,6 +107,33 @@ export const appendEvents = (
     ]
   }
 }
+
+/** One event to one stream, without the arrays of a batch: what a lone caller sends. Answers as {@link appendEvents}. */
+export const appendEvent = (
+  schema: string,
+  log: number,
+  { expected, streamId }: AppendEntry,
+  event: NewEvent
+): Statement => ({
+  text: `
+      SELECT ${schema}.append_event(
+        $1::int4, $2::text, $3::int8, $4::uuid, $5::text, $6::int2, $7::json, $8::json, $9::text[]
+      )::float8[]`,
+  params: [
+    log,
+    streamId,
+    BigInt(expectedNumber(expected)),
+    event.eventId,
+    event.type,
+    event.schemaVersion,
+    event.data,
+    event.metadata,
+    event.tags
+  ]
+})
+
+/** The row of {@link appendEvent} as those of {@link appendEvents}. */
+export const toVerdicts = (rows: ReadonlyArray<Values>): ReadonlyArray<Values> => rows.map((row) => row[0])
 
 /** A text array as Postgres writes one: arrays of arrays need equal lengths, so tags travel as texts. */
 const arrayLiteral = (texts: ReadonlyArray<string>): string =>

@@ -117,10 +117,10 @@ export const makeMemoryStorage = (): LogStorage => {
     staged: Staged | undefined
   ): EventIdConflict | ReadonlyArray<AppendedEntry> | undefined => {
     const stagedIds = staged && new Set(staged.events.map((event) => event.eventId))
-    const known = command.entries.some(({ events }) =>
-      events.some(({ eventId }) => byId(eventId) !== undefined || stagedIds?.has(eventId))
-    )
-    if (!known) return undefined
+    const isKnown = ({ eventId }: NewEvent) => byId(eventId) !== undefined || stagedIds?.has(eventId) === true
+    const known = command.entries.find(({ events }) => events.some(isKnown))
+    if (known === undefined) return undefined
+    const conflict = { eventId: known.events.find(isKnown)!.eventId, streamId: known.streamId }
     const answers: Array<AppendedEntry> = []
     for (const { events, expected, streamId } of command.entries) {
       const first = events[0] === undefined ? undefined : byId(events[0].eventId)
@@ -129,7 +129,7 @@ export const makeMemoryStorage = (): LogStorage => {
         const stands = first !== undefined && stored !== undefined && stored.streamId === streamId &&
           stored.streamVersion === first.streamVersion + i &&
           (typeof expected !== "number" || first.streamVersion === expected + 1) && hasContent(stored, events[i]!)
-        if (!stands) return new EventIdConflict({ eventId: events[i]!.eventId, streamId })
+        if (!stands) return new EventIdConflict(conflict)
       }
       answers.push(
         first === undefined ? headOf(streamId) : {

@@ -1,7 +1,7 @@
 import type { PgPool } from "@effect/sql-pg"
 import { Duration, Effect, Exit, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
-import type { AppendCommand } from "../LogStorage.ts"
+import type { AppendCommand, AppendEntry, NewEvent } from "../LogStorage.ts"
 import type { AppendExit } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { isEventIdTaken, isLost, mayPass, toAnswer, toRefusal, toStoreError } from "./pgRefusals.ts"
@@ -31,11 +31,14 @@ export const makeSender = (options: {
       let sent = false
       const attempt = pool.use((connection) => {
         // what was sent before may be stored: from the second time on the database looks for it
-        const { params, text } = Sql.appendEvents(schema, log, commands, {
-          stage: false,
-          repeatable: repeatable || sent
-        })
+        const mayBeStored = repeatable || sent
         sent = true
+        const [entry, event] = mayBeStored ? [] : loneEvent(commands)
+        if (entry !== undefined && event !== undefined) {
+          const { params, text } = Sql.appendEvent(schema, log, entry, event)
+          return Effect.map(connection.queryValues(text, params), Sql.toVerdicts)
+        }
+        const { params, text } = Sql.appendEvents(schema, log, commands, { stage: false, repeatable: mayBeStored })
         return connection.queryValues(text, params)
       })
       return attempt.pipe(
@@ -70,6 +73,15 @@ export const makeSender = (options: {
 
   return (commands: ReadonlyArray<AppendCommand>): Effect.Effect<ReadonlyArray<AppendExit>> =>
     Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable)))
+}
+
+/** The only event of a batch, where it is one event without a condition. */
+const loneEvent = (commands: ReadonlyArray<AppendCommand>): readonly [AppendEntry?, NewEvent?] => {
+  const [command, another] = commands
+  const [entry, check] = command!.entries
+  const single = another === undefined && check === undefined && command!.condition === undefined &&
+    entry?.events.length === 1
+  return single ? [entry, entry.events[0]!] : []
 }
 
 const toAnswers = (
