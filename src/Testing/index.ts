@@ -1,6 +1,7 @@
 /**
- * What helps with tests: the contract of an event store. Needs `vitest` and `@effect/vitest`.
+ * What helps with tests: the contract of an event store, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
  *
  * @since 0.1.0
  */
 export * as EventStoreTest from "./EventStoreTest.ts"
+export * as GoldenSamples from "./GoldenSamples.ts"

@@ -12,6 +12,8 @@ import type { StreamVersion } from "../StreamVersion.ts"
 
 /** Both directions between the events of one category and what is stored. */
 export interface EventCodec<in In, out Out, out R> {
+  /** The types that the category declares. */
+  readonly types: ReadonlyArray<Event.Any>
   /** Fails with the reason why the event cannot be stored. */
   readonly encode: (event: In) => Effect.Effect<EncodedEvent, string>
   /**
@@ -55,6 +57,7 @@ export const makeCodec = (
   }
 
   return {
+    types: [...types.values()].map(({ type }) => type),
     encode: (event) => {
       const tag = event?._tag
       const compiled = types.get(tag)
@@ -112,6 +115,7 @@ export const makeCodec = (
 
 /** Events as they are stored, of whatever category. */
 export const rawCodec: EventCodec<RawEvent, RawEvent, never> = {
+  types: [],
   encode: (event) => {
     if (!(event instanceof RawEvent)) return Exit.fail("is not a RawEvent")
     const problem = problemOfName(event.type, maxTypeLength)
