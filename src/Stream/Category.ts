@@ -60,7 +60,7 @@ export interface StreamRef<in In, out Out, out R> {
  * @category type-level
  * @since 0.1.0
  */
-export type In<C> = C extends Category<any, any, infer I, any, any> ? I : never
+export type In<C> = C extends Category<any, never, infer I, any, any> ? I : never
 
 /**
  * The events that reading a category yields.
@@ -68,7 +68,7 @@ export type In<C> = C extends Category<any, any, infer I, any, any> ? I : never
  * @category type-level
  * @since 0.1.0
  */
-export type Out<C> = C extends Category<any, any, any, infer O, any> ? O : never
+export type Out<C> = C extends Category<any, never, never, infer O, any> ? O : never
 
 /**
  * The services that reading a category needs.
@@ -76,7 +76,7 @@ export type Out<C> = C extends Category<any, any, any, infer O, any> ? O : never
  * @category type-level
  * @since 0.1.0
  */
-export type Services<C> = C extends Category<any, any, any, any, infer R> ? R : never
+export type Services<C> = C extends Category<any, never, never, any, infer R> ? R : never
 
 /**
  * Declares a category: its name (printable, no hyphen, at most 128 characters), the schema of its ids (their encoded
