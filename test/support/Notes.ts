@@ -1,5 +1,6 @@
 /** Events without a meaning, and stores to keep them in, for tests of how the log is kept. */
 import { PgClient } from "@effect/sql-pg"
+import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Schema, Stream } from "effect"
 import { Category, EventData, type EventId, EventStore, PgEventStore } from "effect-eventstore"
 
@@ -48,3 +49,6 @@ const opened = <E>(
       sql: Context.get(context, PgClient.PgClient)
     })
   )
+
+/** An object has these fields, whatever their brands, and may have more. */
+export const has = (actual: object, part: object): void => assert.deepInclude(actual, part)
