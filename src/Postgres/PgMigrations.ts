@@ -6,6 +6,7 @@
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { statements as createEvents } from "./migrations/0001_create_events.ts"
+import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
 
@@ -35,7 +36,8 @@ export const latest: number = migrations.length
 
 /**
  * Brings the schema up to date; does nothing where it is. Any number of processes may run it at once: one works, the
- * others wait for it. All of it is one transaction. Needs a role that may create the schema, or owns it.
+ * others wait for it. All of it is one transaction. Needs a role that may create the schema, or owns it. Fails with
+ * `UnsupportedDatabase` where the event store cannot stand on the database.
  *
  * **Example**
  * ```ts
@@ -71,6 +73,7 @@ export const migrate = (
       return yield* new UnsupportedDatabase({ problem: `The schema name ${JSON.stringify(schema)} is not allowed` })
     }
     const sql = client.withoutTransforms()
+    yield* PgCapabilities.check(sql)
     if ((yield* status(sql, schema)) >= latest) return
     yield* sql.withTransaction(Effect.gen(function*() {
       // CREATE ... IF NOT EXISTS races with itself; a lock does not
