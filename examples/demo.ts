@@ -78,7 +78,9 @@ const importAndTell = Effect.fn(function*(repo: string, head: string) {
     return draw(commits, `${count(commits)} of ${count(toImport)} commits  ${faint(`${count(rate)} events/s`)}`)
   })
   const took = performance.now() - started
-  yield* heading(commits === 0 ? "Nothing new to import" : `Imported ${count(commits)} commits`)
+  yield* heading(
+    commits === 0 ? "Nothing new to import" : `Imported ${count(commits)} ${commits === 1 ? "commit" : "commits"}`
+  )
   if (commits === 0) return
   yield* Console.log(
     `  ${count(events)} events in ${seconds(took)}, ${count(Math.round(events / took * 1000))} a second; ` +
@@ -140,8 +142,12 @@ const headOf = Effect.fn(function*(repo: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(repo))) return yield* new Stopped({ reason: `There is no directory ${repo}.` })
   yield* Git.answer(repo, ["rev-parse", "--git-dir"]).pipe(
-    Effect.mapError((error) =>
-      new Stopped({ reason: `${repo} has no git history (${error.said}). Point at another one with --repo PATH.` })
+    Effect.mapError(({ said }) =>
+      new Stopped({
+        reason: said.includes("not a git repository")
+          ? `${repo} has no git history. Point at another directory with --repo PATH.`
+          : `git cannot read ${repo}: ${said}`
+      })
     )
   )
   const head = yield* Git.answer(repo, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).pipe(

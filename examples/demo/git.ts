@@ -65,9 +65,11 @@ export const output = (
       return yield* new GitFailed({ command: nameOf(args), said: reason === "" ? `exit code ${code}` : reason })
     })
     return Stream.concat(Stream.map(git.stdout, latin1), Stream.fromEffectDrain(end))
-  })).pipe(Stream.mapError((error) =>
-    error._tag === "GitFailed" ? error : new GitFailed({ command: nameOf(args), said: error.message })
-  ))
+  })).pipe(Stream.mapError((error) => {
+    if (error._tag === "GitFailed") return error
+    const said = error.reason._tag === "NotFound" ? "there is no program git" : error.message
+    return new GitFailed({ command: nameOf(args), said })
+  }))
 
 const nameOf = (args: ReadonlyArray<string>): string => args.find((arg) => /^[a-z]+(-[a-z]+)*$/.test(arg)) ?? ""
 

@@ -99,7 +99,7 @@ events in the log: 1`,
 
 const env = { ...process.env, NODE_OPTIONS: "", NO_COLOR: "1" }
 
-describe("examples", () => {
+describe("examples", { timeout: 60_000 }, () => {
   for (const file of globSync("examples/*.ts").sort()) {
     const name = file.slice("examples/".length, -".ts".length)
     if (name === "demo") continue // has a test of its own
