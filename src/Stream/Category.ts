@@ -137,6 +137,21 @@ export const make = <
 }
 
 /**
+ * The same category, where a stored event that does not decode fails the read, whatever the category did with it so far.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const strict = <const C extends Any>(category: C): C => {
+  const self: C = {
+    ...category,
+    codec: makeCodec(category.name, category.codec.types, "fail"),
+    stream: (id: never) => ({ ...category.stream(id), category: self })
+  }
+  return self
+}
+
+/**
  * Tells whether a value is a category.
  *
  * @category guards

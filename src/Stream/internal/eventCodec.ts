@@ -1,4 +1,4 @@
-import { DateTime, Effect, Exit, Schema, type SchemaAST } from "effect"
+import { DateTime, Effect, Exit, Schema, SchemaAST } from "effect"
 import * as Event from "../../Event/Event.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
@@ -156,20 +156,11 @@ const takesAnything = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST> = new Set())
   if (seen.has(ast)) return false
   seen.add(ast)
   const some = (asts: ReadonlyArray<SchemaAST.AST>) => asts.some((ast) => takesAnything(ast, seen))
-  switch (ast._tag) {
-    case "Any":
-      return true
-    case "Arrays":
-      return some(ast.elements) || some(ast.rest)
-    case "Objects":
-      return some(ast.propertySignatures.map(({ type }) => type)) || some(ast.indexSignatures.map(({ type }) => type))
-    case "Union":
-      return some(ast.types)
-    case "Suspend":
-      return takesAnything(ast.thunk(), seen)
-    default:
-      return false
-  }
+  if (SchemaAST.isAny(ast)) return true
+  if (SchemaAST.isArrays(ast)) return some(ast.elements) || some(ast.rest)
+  if (SchemaAST.isObjects(ast)) return some([...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type))
+  if (SchemaAST.isUnion(ast)) return some(ast.types)
+  return SchemaAST.isSuspend(ast) && takesAnything(ast.thunk(), seen)
 }
 
 const checkJson = Schema.decodeUnknownEffect(Schema.Json)

@@ -140,7 +140,7 @@ export const appendRules: Rules = (rule) => {
     )
     const violation = { streamId: stream.streamId, expected: 1, actual: 3 }
     has(error, violation)
-    equal(error.violations as unknown, [violation])
+    equal(error.violations, [violation])
     assert.include(error.message, `${stream.streamId} is at version 3, expected 1`)
   })
 

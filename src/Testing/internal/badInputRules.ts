@@ -119,7 +119,7 @@ export const badInputRules: Rules = (rule) => {
   rule("refuses an id that its category cannot encode", function*(store) {
     const category = Category.make(freshName(), { id: Schema.NumberFromString, events: [Noted] })
     yield* store.append(category.stream(42), notes("a"))
-    equal((yield* store.head(Category.rawStream(`${category.name}-42`))) as number, 1)
+    equal(yield* store.head(Category.rawStream(`${category.name}-42`)), 1)
     const stream = category.stream("x" as never)
     equal((yield* fails(store.append(stream, notes("a")), "InvalidInput")).field, "stream")
   })
@@ -241,7 +241,7 @@ export const badInputRules: Rules = (rule) => {
     ["NaN", [NaN]],
     ["infinity", { a: Infinity }],
     ["a cycle", cyclic],
-    ["a hole in an array", [1, , 2]],
+    ["a hole in an array", Object.assign(Array(3), { 0: 1, 2: 2 })],
     ["bytes", new Uint8Array([1])],
     ["an object with a toJSON of its own", { toJSON: () => 1, a: 2 }],
     [

@@ -146,7 +146,7 @@ export const readRules: Rules = (rule) => {
     ["from a negative version", { from: -1 }, "from"],
     ["from half a version", { from: 1.5 }, "from"],
     ["from a version that is not a number", { from: NaN }, "from"],
-    ["up to an infinite version", { to: Infinity }, "to"],
+    ["up to minus infinity", { to: -Infinity }, "to"],
     ["up to a version beyond 2^53", { to: 2 ** 53 }, "to"],
     ["with a negative limit", { limit: -1 }, "limit"],
     ["with a limit that is a text", { limit: "1" }, "limit"],
