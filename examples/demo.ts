@@ -172,7 +172,7 @@ const prepare = Effect.fn(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
   yield* fs.makeDirectory(dir, { recursive: true })
   const names = yield* fs.readDirectory(dir)
-  if (names.length > 0 && !names.includes("PG_VERSION")) {
+  if (names.some((name) => !name.startsWith("pglite") && !name.startsWith("eventstore.lock"))) {
     return yield* new Stopped({ reason: `${dir} is neither empty nor a store. Choose another --dir.` })
   }
   return dir

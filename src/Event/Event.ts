@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { type DateTime, Effect, Schema } from "effect"
+import { Data, type DateTime, Effect, Schema } from "effect"
 import type { EventId } from "./EventId.ts"
 import type { EventMetadata } from "./EventMetadata.ts"
 
@@ -48,6 +48,19 @@ export type EventClass<A extends { readonly _tag: string } = { readonly _tag: st
  * @since 0.1.0
  */
 export type Shape = Schema.Constraint
+
+/**
+ * An upcaster threw: a mistake in it, or data that its shape allows and it does not expect. Reading reports it as the
+ * cause of an `EventDecodeFailed`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UpcastFailed extends Data.TaggedError("UpcastFailed")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return `The upcaster threw: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
 
 /** Turns stored data of one version into what is current; kept together with its version by the position in the chain. */
 type Step = (value: any, stored: Stored) => Effect.Effect<any, unknown, any>
@@ -273,10 +286,7 @@ const chain = (shapes: ReadonlyArray<Shape>, steps: ReadonlyArray<Step>): Chain<
     return make(tagOf(type), type, shapes, [...steps, last])
   }
   const sync = (upcast: (value: any, stored: Stored) => any): Step => (value, stored) =>
-    Effect.try({
-      try: () => upcast(value, stored),
-      catch: (cause) => cause instanceof Error ? cause : new Error(String(cause))
-    })
+    Effect.try({ try: () => upcast(value, stored), catch: (cause) => new UpcastFailed({ cause }) })
   return {
     next: (shape, upcast) => next(shape, sync(upcast)),
     nextEffect: next,

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Clock, Effect, Random, Schema } from "effect"
+import { createHash } from "node:crypto"
 
 /**
  * Identity of one event, a lower-case UUID of any version. It makes an append repeatable: a second append of the same
@@ -72,3 +73,35 @@ export const makeUnsafe = (millis: number, random: Random.Random): EventId => {
 export const make: Effect.Effect<EventId> = Effect.withFiber((fiber) =>
   Effect.succeed(makeUnsafe(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), fiber.getRef(Random.Random)))
 )
+
+/**
+ * Makes the event id that belongs to a name: the same parts give the same id, on every machine and in every run. A UUID
+ * version 8 (RFC 9562, section 5.8) of the SHA-256 of the parts.
+ *
+ * **When to use** For imports and reactions, which may run again and shall store nothing twice: name the id for the row of
+ * the source, or for the event that is reacted to.
+ *
+ * **Example**
+ * ```ts
+ * import { EventId } from "effect-eventstore"
+ *
+ * export const id = EventId.fromName("legacy-orders", "4711", "Opened")
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromName = (...parts: readonly [string, ...ReadonlyArray<string>]): EventId => {
+  const hash = createHash("sha256")
+  for (const part of parts) {
+    // with its length before it, no part can pass for the end of another
+    const bytes = Buffer.from(part, "utf8")
+    hash.update(`${bytes.length}:`).update(bytes)
+  }
+  const digest = hash.digest()
+  digest[6] = (digest[6]! & 0x0f) | 0x80
+  digest[8] = (digest[8]! & 0x3f) | 0x80
+  const text = digest.toString("hex", 0, 16)
+  return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join(
+    "-"
+  ) as EventId
+}

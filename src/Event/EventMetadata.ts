@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { Context, Effect, Option, Schema, Tracer } from "effect"
+import { Context, Effect, Option, Schema, type Tracer } from "effect"
+import type { EventId } from "./EventId.ts"
 
 /**
  * Metadata of one event. All parts are optional; `fields` holds what the user adds with a {@link MetadataField}.
@@ -77,6 +78,29 @@ export const merge = (self: EventMetadata, that: EventMetadata): EventMetadata =
  */
 export const provide = (metadata: EventMetadata) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.updateService(self, Current, (current) => merge(current, metadata))
+
+/**
+ * The metadata of what follows from a recorded event: the same conversation, caused by that event. Actor, trace and fields
+ * are those of the fibre, not of the event.
+ *
+ * **Example** (React to an event)
+ * ```ts
+ * import { Effect } from "effect"
+ * import { EventMetadata, type Recorded } from "effect-eventstore"
+ *
+ * export const reactTo = <A, E, R>(recorded: Recorded.Recorded<unknown>, reaction: Effect.Effect<A, E, R>) =>
+ *   reaction.pipe(EventMetadata.provide(EventMetadata.causedBy(recorded)))
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const causedBy = (recorded: {
+  readonly eventId: EventId
+  readonly metadata: EventMetadata
+}): EventMetadata => ({
+  correlationId: recorded.metadata.correlationId ?? recorded.eventId,
+  causationId: recorded.eventId
+})
 
 /**
  * W3C trace context (https://www.w3.org/TR/trace-context/) of a span.

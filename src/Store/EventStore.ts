@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Context, type Effect, Layer, type Option, type Schema, type Stream } from "effect"
+import { Context, Effect, Layer, type Option, type Schema, type Stream } from "effect"
 import type { EventData } from "../Event/EventData.ts"
 import type { EventId } from "../Event/EventId.ts"
 import type { RawEvent } from "../Event/RawEvent.ts"
@@ -17,6 +17,7 @@ import type { StreamId } from "../Stream/StreamId.ts"
 import type { StreamVersion } from "../Stream/StreamVersion.ts"
 import { makeStore } from "./internal/eventStore.ts"
 import { makeMemoryStorage } from "./internal/memoryStorage.ts"
+import { isConflict } from "./internal/verdict.ts"
 import type { Limits } from "./Limits.ts"
 import type { AppendCondition, AppendRefused, LogStorage } from "./LogStorage.ts"
 import type {
@@ -156,11 +157,11 @@ export class EventStore extends Context.Service<EventStore, {
 
   /**
    * Appends only if no event of the condition was stored after its position: a dynamic consistency boundary. The check is
-   * exact, because it is made under the log's lock. See https://dcb.events for the idea.
+   * exact, because it is made under the log's lock. See https://dcb.events for the idea. Takes one entry or several.
    */
   readonly appendIf: (
     condition: AppendCondition,
-    entries: ReadonlyArray<Entry>
+    entries: Entry | ReadonlyArray<Entry>
   ) => Effect.Effect<ReadonlyArray<Appended>, AppendError | AppendConditionFailed | WrongExpectedVersion>
 
   /** Reads a stream, page by page as it is pulled. A stream that does not exist or is deleted is empty. */
@@ -257,6 +258,13 @@ export class EventStore extends Context.Service<EventStore, {
   /** Makes an event store on a storage: for those who keep events elsewhere. */
   static readonly make = (storage: LogStorage, limits: Partial<Limits> = {}): EventStore["Service"] =>
     makeStore(storage, limits)
+
+  /**
+   * Repeats an effect, at most so many times, when another writer was faster: on `WrongExpectedVersion` and
+   * `AppendConditionFailed`. The effect has to read and decide anew, so wrap all of it and not only the append.
+   */
+  static readonly retryConflicts = (times: number) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.retry(self, { times, while: isConflict })
 
   /** The part of an `appendAll` or `appendIf` that goes to one stream. */
   static readonly entry = <In>(

@@ -11,7 +11,7 @@ import { probe } from "../Postgres/PgProbe.ts"
 import { defaultName, toSql } from "../Postgres/SchemaName.ts"
 import { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
 import { EventStore } from "./EventStore.ts"
-import { lockDirectory } from "./internal/directoryLock.ts"
+import { createWhole, lockDirectory } from "./internal/directoryLock.ts"
 import { pgliteDuplex } from "./internal/pgliteDuplex.ts"
 import { makePgStorage } from "./internal/pgStorage.ts"
 import type { Limits } from "./Limits.ts"
@@ -32,7 +32,8 @@ export interface PgliteEventStoreOptions {
 
 /**
  * A client on PGlite, for the event store and for tables of the application's own. Needs the package
- * `@electric-sql/pglite`. A directory belongs to one process: a second one fails with `UnsupportedDatabase`.
+ * `@electric-sql/pglite`. A directory belongs to one process, and to one layer in it: a second one fails with
+ * `UnsupportedDatabase`.
  *
  * **Gotchas** PGlite has one backend. While a transaction is open, everything else waits for it, and a statement that
  * runs cannot be cancelled.
@@ -62,7 +63,10 @@ const open = (dataDir: string | undefined): Effect.Effect<
     if (dataDir !== undefined) yield* lockDirectory(dataDir)
     const db = yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: () => PGlite.create(dataDir === undefined ? {} : { dataDir }),
+        try: () =>
+          dataDir === undefined
+            ? PGlite.create()
+            : createWhole(dataDir, (directory) => PGlite.create({ dataDir: directory })),
         catch: (cause) =>
           new UnsupportedDatabase({ problem: `PGlite does not start in ${dataDir ?? "memory"}: ${cause}` })
       }),

@@ -1,5 +1,5 @@
 import { Effect, type Scope } from "effect"
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { UnsupportedDatabase } from "../../Postgres/UnsupportedDatabase.ts"
@@ -21,6 +21,21 @@ export const lockDirectory = (directory: string): Effect.Effect<void, Unsupporte
     }),
     (file) => Effect.promise(() => rm(file, { force: true }))
   ))
+
+/**
+ * Opens the database in a locked directory. A note stands beside it while it is made for the first time: whoever finds the
+ * note finds a database half made by a process that was killed, in which nobody ever stored anything, and starts again.
+ */
+export const createWhole = async <A>(directory: string, create: (database: string) => Promise<A>): Promise<A> => {
+  const database = join(directory, "pglite")
+  const note = join(directory, "pglite.unfinished")
+  if (existsSync(note)) await rm(database, { recursive: true, force: true })
+  if (existsSync(database)) return create(database)
+  await writeFile(note, "")
+  const created = await create(database)
+  await rm(note)
+  return created
+}
 
 const acquire = async (directory: string): Promise<string> => {
   await mkdir(directory, { recursive: true })

@@ -122,7 +122,7 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
 
     appendAll: (entries) => appendAll("appendAll", entries, undefined),
 
-    appendIf: (condition, entries) => appendAll("appendIf", entries, condition),
+    appendIf: (condition, entries) => appendAll("appendIf", "stream" in entries ? [entries] : entries, condition),
 
     read: (stream, options) =>
       Stream.unwrap(Effect.map(checked(stream, toRange(options)), (range) =>

@@ -81,6 +81,10 @@ export const toRange = (options: ReadOptions | undefined): Effect.Effect<PageRan
     to: options?.to ?? to,
     limit: options?.limit ?? Number.MAX_SAFE_INTEGER
   }
+  // no bound at all is what left out means
+  if (range.to === Infinity && direction === "forward") range.to = to
+  if (range.from === Infinity && direction === "backward") range.from = from
+  if (range.limit === Infinity) range.limit = Number.MAX_SAFE_INTEGER
   for (const field of ["from", "to", "limit"] as const) {
     if (!Number.isSafeInteger(range[field]) || range[field] < 0) {
       return new InvalidInput({ field, problem: `is ${String(range[field])}, which is not a whole number from 0` })

@@ -1,4 +1,5 @@
 import { Clock, Effect, Exit, Metric } from "effect"
+import { isConflict } from "./verdict.ts"
 
 /** https://opentelemetry.io/docs/specs/semconv/database/database-metrics/, in seconds as there. */
 const duration = (attributes: Record<string, string>) =>
@@ -56,7 +57,7 @@ export const makeTelemetry = (system: string): Telemetry => {
             const started = clock.monotonicTimeNanosUnsafe()
             return Effect.onExitPrimitive(effect, (exit) => {
               metric.updateUnsafe(Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9, fiber.context)
-              if (isConflict(exit)) conflicts.updateUnsafe(1, fiber.context)
+              if (isRefusedByConflict(exit)) conflicts.updateUnsafe(1, fiber.context)
               return undefined
             })
           })
@@ -71,9 +72,5 @@ export const makeTelemetry = (system: string): Telemetry => {
   }
 }
 
-const isConflict = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) &&
-  exit.cause.reasons.some((reason) =>
-    reason._tag === "Fail" && typeof reason.error === "object" && reason.error !== null && "_tag" in reason.error &&
-    (reason.error._tag === "WrongExpectedVersion" || reason.error._tag === "AppendConditionFailed")
-  )
+const isRefusedByConflict = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && exit.cause.reasons.some((reason) => reason._tag === "Fail" && isConflict(reason.error))

@@ -1,7 +1,7 @@
 import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
-import { InvalidInput, type Violation, WrongExpectedVersion } from "../StoreError.ts"
+import { AppendConditionFailed, InvalidInput, type Violation, WrongExpectedVersion } from "../StoreError.ts"
 
 /** Tells whether a stream at a version is what a writer expects; `exists` when it has an event to read. */
 export const isExpected = (expected: ExpectedVersion, version: number, exists: boolean): boolean =>
@@ -24,3 +24,7 @@ export const noChangeInTransaction = () =>
     field: "transaction",
     problem: "can hold appends and reads, but no change of a stream: make that before or after"
   })
+
+/** Whether another writer was faster. */
+export const isConflict = (error: unknown): error is WrongExpectedVersion | AppendConditionFailed =>
+  error instanceof WrongExpectedVersion || error instanceof AppendConditionFailed

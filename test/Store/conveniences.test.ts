@@ -1,0 +1,49 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Schema, Stream } from "effect"
+import { Category, EventStore, StoreError } from "effect-eventstore"
+
+class Counted extends Schema.TaggedClass<Counted>()("Counted", { n: Schema.Int }) {
+}
+const Counter = Category.make("counter", { id: Schema.String, events: [Counted] })
+
+layer(EventStore.layerMemory)("EventStore", (it) => {
+  it.effect("takes Infinity where no bound is meant", () =>
+    Effect.gen(function*() {
+      const store = yield* EventStore
+      const stream = Counter.stream("infinite")
+      yield* store.append(stream, [new Counted({ n: 1 }), new Counted({ n: 2 })])
+      const numbers = (options: Parameters<typeof store.read>[1]) =>
+        Effect.map(Stream.runCollect(store.read(stream, options)), (events) => events.map(({ event }) => event))
+      assert.lengthOf(yield* numbers({ to: Infinity, limit: Infinity }), 2)
+      assert.lengthOf(yield* numbers({ direction: "backward", from: Infinity }), 2)
+      const refused = yield* Effect.flip(numbers({ from: Infinity }))
+      assert.isTrue(refused instanceof StoreError.InvalidInput && refused.field === "from")
+    }))
+
+  it.effect("retries a conflict with a fresh look, and gives up after so many times", () =>
+    Effect.gen(function*() {
+      const store = yield* EventStore
+      const stream = Counter.stream("contended")
+      let tries = 0
+      const increment = Effect.gen(function*() {
+        const version = yield* store.head(stream)
+        tries++
+        // another writer is faster than the first two tries
+        if (tries <= 2) yield* store.append(stream, [new Counted({ n: -tries })])
+        return yield* store.append(stream, [new Counted({ n: 1 })], { expected: version })
+      })
+      assert.strictEqual((yield* increment.pipe(EventStore.retryConflicts(2))).version, 3)
+      tries = 0
+      const conflict = yield* Effect.flip(increment.pipe(EventStore.retryConflicts(1)))
+      assert.strictEqual(conflict._tag, "WrongExpectedVersion")
+    }))
+
+  it.effect("takes one entry for a conditional append", () =>
+    Effect.gen(function*() {
+      const store = yield* EventStore
+      const entry = EventStore.entry(Counter.stream("conditional"), [new Counted({ n: 1 })])
+      const condition = { items: [{ tags: ["nobody-has-this"] }], after: 0 }
+      const [appended] = yield* store.appendIf(condition, entry)
+      assert.strictEqual(appended!.version, 1)
+    }))
+})
