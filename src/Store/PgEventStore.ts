@@ -5,14 +5,16 @@
  */
 import { PgClient } from "@effect/sql-pg"
 import { Duration, Effect, Layer } from "effect"
-import type { Migrator, SqlError } from "effect/sql"
+import { type Migrator, SqlError } from "effect/sql"
 import * as PgMigrations from "../Postgres/PgMigrations.ts"
 import { probe } from "../Postgres/PgProbe.ts"
 import { defaultName, toSql } from "../Postgres/SchemaName.ts"
 import type { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
 import { EventStore } from "./EventStore.ts"
+import { conflictAtCommit } from "./internal/pgRefusals.ts"
 import { makePgStorage } from "./internal/pgStorage.ts"
 import type { Limits } from "./Limits.ts"
+import type { AppendRefused } from "./LogStorage.ts"
 
 /**
  * - `schema`: where the tables live; default `"eventstore"`
@@ -90,3 +92,36 @@ export const layer = (
   layerStore(options).pipe(
     Layer.provide(Layer.effectDiscard(PgClient.PgClient.use((sql) => PgMigrations.migrate(sql, options))))
   )
+
+/**
+ * Names what went wrong where a transaction of the client's own ends: an append inside of `sql.withTransaction` is stored
+ * at COMMIT, and if its expected version does not hold any more, COMMIT fails with a bare `SqlError`. This turns it into
+ * the `WrongExpectedVersion` (or `AppendConditionFailed`, `EventIdConflict`, `StreamTombstoned`) that it stands for.
+ * Every other error passes. `EventStore.transaction` does the same by itself.
+ *
+ * **Example**
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { SqlClient } from "effect/sql"
+ * import { Category, EventStore, PgEventStore } from "effect-eventstore"
+ *
+ * class Paid extends Schema.TaggedClass<Paid>()("Paid", { amount: Schema.Int }) {}
+ * const Order = Category.make("order", { id: Schema.String, events: [Paid] })
+ *
+ * export const pay = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   const store = yield* EventStore
+ *   yield* sql.withTransaction(Effect.gen(function*() {
+ *     yield* sql`UPDATE accounts SET balance = balance - 5 WHERE id = 'a'`
+ *     yield* store.append(Order.stream("1"), [new Paid({ amount: 5 })], { expected: 1 })
+ *   })).pipe(PgEventStore.catchCommitConflict)
+ * })
+ * ```
+ * @category combinators
+ * @since 0.1.0
+ */
+export const catchCommitConflict = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | AppendRefused, R> =>
+  Effect.catch(self, (error) => {
+    const conflict = SqlError.isSqlError(error) ? conflictAtCommit(error) : undefined
+    return Effect.fail(conflict ?? error)
+  })

@@ -67,6 +67,8 @@ const codeOf = (error: SqlError.SqlError): string | undefined => {
 /** The server went away, or never was there: it did not say what became of the statement. */
 export const isLost = (error: SqlError.SqlError): boolean => {
   const code = codeOf(error)
+  // the client's own word for a COMMIT that the server answered with ROLLBACK
+  if (code === undefined && error.reason._tag === "UnknownError" && error.reason.operation === "commit") return false
   return error.reason._tag === "ConnectionError" || code === "57P01" || code === "57P02" || code === "57P03" ||
     code === "53300" || (error.reason._tag === "UnknownError" && (code === undefined || !/^[0-9A-Z]{5}$/.test(code)))
 }
@@ -81,28 +83,37 @@ export const toStoreError = (operation: string, error: SqlError.SqlError, outcom
   new StoreError({ operation, isRetryable: error.isRetryable || isLost(error), outcome, cause: error })
 
 /** What an error of the database means to the writer; the codes are those that the functions of the schema raise. */
-export const toRefusal = (operation: string, error: SqlError.SqlError): AppendRefused | InvalidInput | StoreError => {
+export const toRefusal = (
+  operation: string,
+  error: SqlError.SqlError,
+  outcome: StoreError["outcome"]
+): AppendRefused | InvalidInput | StoreError => {
+  const conflict = conflictAtCommit(error)
+  if (conflict !== undefined) return conflict
   const code = codeOf(error)
   if (code === "ES001") {
     return new InvalidInput({ field: "transaction", problem: "is not READ COMMITTED: an append needs that isolation" })
-  }
-  if (code === "ES002") {
-    const { detail } = error.reason.cause as { readonly detail: string }
-    return fromRefusals(
-      JSON.parse(detail).map((refusal: any) => ({
-        verdict: refusal.verdict,
-        streamId: refusal.stream,
-        expected: Sql.expectedFromNumber(refusal.expected),
-        version: refusal.version,
-        position: refusal.position,
-        eventId: refusal.event_id,
-        after: refusal.after
-      }))
-    )
   }
   // data the server cannot take: a number, a text or a nesting beyond what it knows
   if (code?.startsWith("22") === true || code === "54001") {
     return new InvalidInput({ field: "events", problem: `cannot be stored by the database: ${error.message}` })
   }
-  return toStoreError(operation, error, isLost(error) && operation === "transaction" ? "unknown" : "not-stored")
+  return toStoreError(operation, error, outcome)
+}
+
+/** Why a staged append was refused at COMMIT; `undefined` where the error is another. */
+export const conflictAtCommit = (error: SqlError.SqlError): AppendRefused | undefined => {
+  if (codeOf(error) !== "ES002") return undefined
+  const { detail } = error.reason.cause as { readonly detail: string }
+  return fromRefusals(
+    JSON.parse(detail).map((refusal: any) => ({
+      verdict: refusal.verdict,
+      streamId: refusal.stream,
+      expected: Sql.expectedFromNumber(refusal.expected),
+      version: refusal.version,
+      position: refusal.position,
+      eventId: refusal.event_id,
+      after: refusal.after
+    }))
+  )
 }

@@ -23,32 +23,39 @@ export const makeSender = (options: {
     Schedule.upTo({ duration: reconnectFor })
   )
 
+  /** `wasLost`: an earlier attempt was sent, and its answer lost, so the commands may be stored. */
   const send = (
     commands: ReadonlyArray<AppendCommand>,
-    repeatable: boolean
+    repeatable: boolean,
+    wasLost: boolean
   ): Effect.Effect<ReadonlyArray<AppendExit>> =>
     Effect.suspend(() => {
+      let mayBeStored = wasLost
       let sent = false
       const attempt = pool.use((connection) => {
-        // what was sent before may be stored: from the second time on the database looks for it
-        const mayBeStored = repeatable || sent
         sent = true
-        const [entry, event] = mayBeStored ? [] : loneEvent(commands)
+        // what may be stored already, the database has to look for
+        const look = repeatable || mayBeStored
+        const [entry, event] = look ? [] : loneEvent(commands)
         if (entry !== undefined && event !== undefined) {
           const { params, text } = Sql.appendEvent(schema, log, entry, event)
           return Effect.map(connection.queryValues(text, params), Sql.toVerdicts)
         }
-        const { params, text } = Sql.appendEvents(schema, log, commands, { stage: false, repeatable: mayBeStored })
+        const { params, text } = Sql.appendEvents(schema, log, commands, { stage: false, repeatable: look })
         return connection.queryValues(text, params)
       })
       return attempt.pipe(
-        Effect.tapError((error) =>
-          mayPass(error) ? Effect.logWarning("An append got no answer and is repeated", error.message) : Effect.void
-        ),
+        Effect.tapError((error) => {
+          mayBeStored ||= sent && isLost(error)
+          sent = false
+          return mayPass(error)
+            ? Effect.logWarning("An append got no answer and is repeated", error.message)
+            : Effect.void
+        }),
         Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
         Effect.matchEffect({
           onSuccess: (rows) => Effect.succeed(toAnswers(commands, rows)),
-          onFailure: (error) => afterFailure(commands, repeatable, sent, error)
+          onFailure: (error) => afterFailure(commands, repeatable, mayBeStored, error)
         })
       )
     })
@@ -56,23 +63,27 @@ export const makeSender = (options: {
   const afterFailure = (
     commands: ReadonlyArray<AppendCommand>,
     repeatable: boolean,
-    sent: boolean,
+    mayBeStored: boolean,
     error: SqlError.SqlError
   ): Effect.Effect<ReadonlyArray<AppendExit>> => {
+    const outcome = mayBeStored ? "unknown" : "not-stored"
     if (isLost(error)) {
-      const failure = Exit.fail(toStoreError("append", error, sent ? "unknown" : "not-stored"))
+      const failure = Exit.fail(toStoreError("append", error, outcome))
       return Effect.succeed(commands.map(() => failure))
     }
     // one bad command never fails its neighbours
     if (commands.length > 1) {
-      return Effect.map(Effect.forEach(commands, (command) => send([command], true)), (answers) => answers.flat())
+      return Effect.map(
+        Effect.forEach(commands, (command) => send([command], true, mayBeStored)),
+        (answers) => answers.flat()
+      )
     }
-    if (!repeatable && isEventIdTaken(error)) return send(commands, true)
-    return Effect.succeed([Exit.fail(toRefusal("append", error))])
+    if (!repeatable && isEventIdTaken(error)) return send(commands, true, mayBeStored)
+    return Effect.succeed([Exit.fail(toRefusal("append", error, outcome))])
   }
 
   return (commands: ReadonlyArray<AppendCommand>): Effect.Effect<ReadonlyArray<AppendExit>> =>
-    Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable)))
+    Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable), false))
 }
 
 /** The only event of a batch, where it is one event without a condition. */

@@ -1,14 +1,14 @@
 import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
-import { Context, type Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
-import type { SqlError } from "effect/sql"
+import { Cause, Context, type Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, PageRange } from "../LogStorage.ts"
 import { type InvalidInput, type StoreError, StreamTombstoned } from "../StoreError.ts"
 import { Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
-import { toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
+import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
 import { makeSender } from "./pgSender.ts"
 import { noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
@@ -30,6 +30,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
 ): Effect.fn.Return<LogStorage, SqlError.SqlError, Scope.Scope> {
   const { log, schema } = options
   const settings = yield* sql.unsafe("SELECT current_setting('default_transaction_isolation')").values
+  const isReadCommitted = settings[0]?.[0] === "read committed"
   const pool = yield* PgPool.make({
     ...sql.config,
     multiplex: false,
@@ -37,7 +38,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
     maxConnections: options.lanes,
     applicationName: sql.config.applicationName ?? "effect-eventstore",
     // asked for only where it is needed: poolers refuse start-up parameters that they do not know
-    ...(settings[0]?.[0] === "read committed"
+    ...(isReadCommitted
       ? {}
       : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
   })
@@ -72,7 +73,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
   ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> => {
     const { params, text } = Sql.appendEvents(schema, log, [command], { stage: true, repeatable: command.repeatable })
     return Effect.flatMap(
-      Effect.mapError(sql.unsafe(text, params).values, (error) => toRefusal("append", error)),
+      Effect.mapError(sql.unsafe(text, params).values, (error) => toRefusal("append", error, "not-stored")),
       (rows) => toAnswer(command, rows, 0)
     )
   }
@@ -125,30 +126,53 @@ export const makePgStorage = Effect.fnUntraced(function*(
     change: (streamId, change, expected) =>
       Effect.gen(function*() {
         if (yield* inTransaction) return yield* noChangeInTransaction()
-        const [row] = yield* query(change._tag, Sql.changeStream(schema, log, streamId, change, expected))
-        if (row![0] === Verdict.tombstoned) return yield* new StreamTombstoned({ streamId })
-        if (row![0] === Verdict.wrongVersion) {
-          return yield* wrongExpectedVersion([violation(streamId, expected, row![1])])
+        const { params, text } = Sql.changeStream(schema, log, streamId, change, expected)
+        let sent = false
+        const [row] = yield* pool.use((connection) => {
+          sent = true
+          return connection.queryValues(text, params)
+        }).pipe(
+          Effect.mapError((error) => toStoreError(change._tag, error, sent && isLost(error) ? "unknown" : "not-stored"))
+        )
+        const [verdict, version] = row as Sql.Values
+        if (verdict === Verdict.tombstoned) return yield* new StreamTombstoned({ streamId })
+        if (verdict === Verdict.wrongVersion) {
+          return yield* wrongExpectedVersion([violation(streamId, expected, version)])
         }
       }),
 
     transaction: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      sql.withTransaction(Effect.mapError(effect, (failure) => new Aborted(failure))).pipe(
-        // the effect's own errors pass through untouched, also where they are the client's
-        Effect.mapError((error): E | AppendRefused | InvalidInput | StoreError =>
-          error instanceof Aborted ? error.failure : toRefusal("transaction", error)
+      Effect.gen(function*() {
+        const begin = yield* SqlClient.BeginTransaction
+        const isNested = yield* inTransaction
+        let own: Exit.Exit<A, E> | undefined
+        const observed = Effect.onExit(effect, (exit) =>
+          Effect.sync(() => {
+            own = exit
+          }))
+        const transaction = begin === undefined && !isReadCommitted
+          ? sql.withTransaction(Effect.provideService(observed, SqlClient.BeginTransaction, begin)).pipe(
+            Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED")
+          )
+          : sql.withTransaction(observed)
+        return yield* Effect.catchCause(
+          transaction,
+          (cause): Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError> => {
+            // the effect's own failure passes untouched: a ROLLBACK that fails as well changes nothing about it
+            if (own !== undefined && Exit.isFailure(own)) return own
+            // only a COMMIT can leave a doubt
+            const isSent = own !== undefined && !isNested
+            return Effect.failCause(Cause.map(cause, (error) =>
+              toRefusal(
+                "transaction",
+                error as SqlError.SqlError,
+                isSent && isLost(error as SqlError.SqlError) ? "unknown" : "not-stored"
+              )))
+          }
         )
-      )
+      })
   }
 })
-
-/** An error of the user's own effect on its way out of a transaction. */
-class Aborted<out E> {
-  readonly failure: E
-  constructor(failure: E) {
-    this.failure = failure
-  }
-}
 
 /** A page of a stream with what the open transaction staged behind its last version. */
 const withStaged = (
