@@ -241,6 +241,9 @@ export class EventStore extends Context.Service<EventStore, {
    * when it succeeds, at the next free positions; where it fails, nothing is. On a database the transaction is that of
    * its `SqlClient`, so what the effect writes with `sql` is part of it.
    *
+   * It can hold appends and reads, and no change of a stream. Event ids are checked against what is stored and staged: the
+   * same append twice in one transaction is a conflict, not a repetition.
+   *
    * The log is locked during COMMIT only, however long the effect takes. So an expected version that held when the events
    * were staged can fail at the end: the whole then fails with `WrongExpectedVersion`.
    */

@@ -179,7 +179,7 @@ $$`,
   // One batch of appends. Entry i belongs to command entry_command[i] (ascending from 1) and goes to
   // streams[entry_stream[i]]; its entry_count[i] events follow those of the entry before. An expected version below zero
   // is a word: -1 any, -2 no-stream, -3 stream-exists. Answers a row per entry: 0 stored, 1 repeated, 2 wrong version
-  // (with the actual one), 3 tombstoned, 4 event id conflict (position is the event's ordinal), 5 condition broken (at
+  // (with the actual one), 3 tombstoned, 4 event id conflict (position is the place of a known event in the command), 5 condition broken (at
   // position), 6 refused because of another entry of the command.
   `CREATE FUNCTION append_events(
   p_log integer, p_stage boolean, p_repeatable boolean, p_streams text[],
@@ -316,7 +316,10 @@ BEGIN
             v_out_position[k] := v_repeated_position;
             IF v_repeated_version IS NULL THEN
               v_verdict[k] := 4;
-              v_out_position[k] := v_first[k];
+              v_out_position[k] := (
+                SELECT min(known.ordinal) - v_first[v_from] + 1 FROM unnest(v_known) AS known(ordinal)
+                WHERE known.ordinal BETWEEN v_first[v_from] AND v_last_ordinal
+              );
               v_command_verdict := 4;
             END IF;
           END IF;

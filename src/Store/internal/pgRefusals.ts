@@ -22,7 +22,7 @@ export const toAnswer = (
   const refusals: Array<Refusal> = []
   const appended = entries.map(({ events, expected, streamId }, i): AppendedEntry => {
     const [verdict, version, position] = rows[offset + i]!
-    const eventId = verdict === Verdict.idConflict ? events[0]!.eventId : null
+    const eventId = verdict === Verdict.idConflict ? idAt(command, position) : null
     if (verdict > 1) refusals.push({ verdict, streamId, expected, version, position, eventId, after: condition?.after })
     const more = Math.max(0, events.length - 1)
     return { firstVersion: version - more, version, firstPosition: Math.max(0, position - more), position }
@@ -30,6 +30,10 @@ export const toAnswer = (
   const refusal = refusals.length === 0 ? undefined : fromRefusals(refusals)
   return refusal === undefined ? Exit.succeed(appended) : Exit.fail(refusal)
 }
+
+/** The id of an event by its place in a command, from 1. */
+const idAt = ({ entries }: AppendCommand, place: number): EventId =>
+  entries.flatMap(({ events }) => events)[place - 1]!.eventId
 
 /** Why one entry of a command was refused. */
 interface Refusal {

@@ -152,6 +152,20 @@ export const idempotencyRules: Rules = (rule) => {
     yield* refused(store, stream, store.append(stream, [a!, b!, c!]), "EventIdConflict")
   })
 
+  rule("names an event id that is stored, not one that is new, where they are mixed in an append", function*(store) {
+    const [one, two] = [freshStream(), freshStream()]
+    const [a, b, c] = notesAs(yield* ids(3))
+    yield* store.append(one, [a!])
+    const within = yield* refused(store, one, store.append(one, [b!, a!, c!]), "EventIdConflict")
+    equal(within.eventId, a!.id)
+    const beside = store.appendAll([EventStore.entry(two, [b!]), EventStore.entry(one, [c!, a!])])
+    const across = yield* refused(store, one, beside, "EventIdConflict")
+    equal(across.eventId, a!.id)
+    const staged = store.transaction(store.append(one, [b!, a!, c!]))
+    const inside = yield* refused(store, one, staged, "EventIdConflict")
+    equal(inside.eventId, a!.id)
+  })
+
   rule("refuses a known event id beside an event without an id of its own", function*(store) {
     const stream = freshStream()
     const given = notesAs(yield* ids(1))
