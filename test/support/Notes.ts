@@ -1,7 +1,7 @@
 /** Events without a meaning, and stores to keep them in, for tests of how the log is kept. */
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted, Schema, Stream } from "effect"
+import { Context, Effect, Layer, Redacted, References, Schema, Stream } from "effect"
 import { Category, EventData, type EventId, EventStore, PgEventStore } from "effect-eventstore"
 
 export class Noted extends Schema.TaggedClass<Noted>()("Noted", { text: Schema.String }) {}
@@ -43,7 +43,10 @@ const opened = <E>(
   client: PgClient.PgPoolConfig | undefined
 ) =>
   Effect.map(
-    Layer.build(Layer.provideMerge(layer, PgClient.layer({ ...client, url: Redacted.make(url) }))),
+    Layer.build(Layer.provideMerge(layer, PgClient.layer({ ...client, url: Redacted.make(url) }))).pipe(
+      // a server that goes away on purpose is no news
+      Effect.provideService(References.MinimumLogLevel, "Error")
+    ),
     (context): Opened => ({
       store: Context.get(context, EventStore),
       sql: Context.get(context, PgClient.PgClient)

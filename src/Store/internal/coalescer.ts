@@ -31,6 +31,7 @@ export class Coalescer {
   private onTheWire = 0
   private scheduled = false
   private idle: (() => void) | undefined
+  private refusal: AppendExit | undefined
 
   constructor(
     lanes: number,
@@ -44,6 +45,7 @@ export class Coalescer {
     command: AppendCommand
   ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
     return Effect.callback((resume) => {
+      if (this.refusal !== undefined) return resume(this.refusal)
       const waiting: Waiting = { command, resume, withdrawn: false }
       this.queue.push(waiting)
       if (!this.scheduled) {
@@ -60,11 +62,19 @@ export class Coalescer {
     })
   }
 
-  /** Resolves when nothing waits and nothing is on the wire. */
-  readonly drained: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.onTheWire === 0 && this.queue.length === 0) resume(Effect.void)
-    else this.idle = () => resume(Effect.void)
-  })
+  /** Takes no more commands, but answers them like this; resolves when nothing waits and nothing is on the wire. */
+  close(refusal: AppendExit): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.refusal = refusal
+      this.idle = () => resume(Effect.void)
+      this.pump()
+    })
+  }
+
+  /** Answers what waits as `close` said, without sending it. */
+  abandon() {
+    for (const { resume } of this.queue.splice(0)) resume(this.refusal!)
+  }
 
   private pump() {
     while (this.onTheWire < this.lanes) {
@@ -75,9 +85,9 @@ export class Coalescer {
         this.onTheWire--
         for (let i = 0; i < batch.length; i++) batch[i]!.resume(answers[i]!)
         this.pump()
-        if (this.onTheWire === 0 && this.queue.length === 0) this.idle?.()
       })
     }
+    if (this.onTheWire === 0) this.idle?.()
   }
 
   private take(): ReadonlyArray<Waiting> {

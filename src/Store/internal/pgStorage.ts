@@ -1,12 +1,12 @@
 import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
-import { Cause, Context, type Duration, Effect, Exit, Option, type Scope, Tracer } from "effect"
+import { Cause, Context, Deferred, type Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, PageRange } from "../LogStorage.ts"
-import { type InvalidInput, type StoreError, StreamTombstoned } from "../StoreError.ts"
-import { Coalescer } from "./coalescer.ts"
+import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
+import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
 import { makeSender } from "./pgSender.ts"
@@ -31,6 +31,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
   const { log, schema } = options
   const settings = yield* sql.unsafe("SELECT current_setting('default_transaction_isolation')").values
   const isReadCommitted = settings[0]?.[0] === "read committed"
+  // a scope of its own: in the layer's no connection could be opened any more while that closes, and appends may need one
+  const connections = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const pool = yield* PgPool.make({
     ...sql.config,
     multiplex: false,
@@ -41,19 +43,30 @@ export const makePgStorage = Effect.fnUntraced(function*(
     ...(isReadCommitted
       ? {}
       : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
-  })
+  }).pipe(Scope.provide(connections))
   const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   let closing = false
   const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
+  const sending = new Set<Fiber.Fiber<ReadonlyArray<AppendExit>>>()
   const coalescer = new Coalescer(options.lanes, (commands, answer) => {
-    runFork(send(commands)).addObserver((exit) =>
-      answer(Exit.isSuccess(exit) ? exit.value : commands.map(() => Exit.failCause(exit.cause)))
-    )
+    const fiber = runFork(send(commands))
+    sending.add(fiber)
+    fiber.addObserver((exit) => {
+      sending.delete(fiber)
+      if (Exit.isSuccess(exit)) return answer(exit.value)
+      const failure = Exit.hasInterrupts(exit) ? Exit.fail(closedError("unknown")) : Exit.failCause(exit.cause)
+      answer(commands.map(() => failure))
+    })
   })
+  const gaveUp = yield* Deferred.make<never, StoreError>()
   yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
+    Effect.gen(function*() {
       closing = true
-      return coalescer.drained
+      // what is under way gets its answer, unless somebody holds the log
+      yield* Effect.timeoutOption(coalescer.close(Exit.fail(closedError("not-stored"))), patienceAtClose)
+      coalescer.abandon()
+      yield* Fiber.interruptAll(sending)
+      yield* Deferred.fail(gaveUp, closedError("unknown"))
     })
   )
 
@@ -126,13 +139,17 @@ export const makePgStorage = Effect.fnUntraced(function*(
     change: (streamId, change, expected) =>
       Effect.gen(function*() {
         if (yield* inTransaction) return yield* noChangeInTransaction()
+        if (closing) return yield* closedError("not-stored")
         const { params, text } = Sql.changeStream(schema, log, streamId, change, expected)
         let sent = false
         const [row] = yield* pool.use((connection) => {
           sent = true
           return connection.queryValues(text, params)
         }).pipe(
-          Effect.mapError((error) => toStoreError(change._tag, error, sent && isLost(error) ? "unknown" : "not-stored"))
+          Effect.mapError((error) =>
+            toStoreError(change._tag, error, sent && isLost(error) ? "unknown" : "not-stored")
+          ),
+          Effect.raceFirst(Deferred.await(gaveUp))
         )
         const [verdict, version] = row as Sql.Values
         if (verdict === Verdict.tombstoned) return yield* new StreamTombstoned({ streamId })
@@ -173,6 +190,12 @@ export const makePgStorage = Effect.fnUntraced(function*(
       })
   }
 })
+
+/** How long a store that closes waits for the answers to its appends. */
+const patienceAtClose = "3 seconds"
+
+const closedError = (outcome: StoreError["outcome"]) =>
+  new StoreError({ operation: "append", isRetryable: false, outcome, cause: new Error("the event store is closed") })
 
 /** A page of a stream with what the open transaction staged behind its last version. */
 const withStaged = (
