@@ -25,7 +25,7 @@ const Booking = Category.make("booking", { id: Schema.String, events: [SeatSold]
 const register = Effect.fn("register")(function*(id: string, name: string) {
   const store = yield* EventStore
   const taken = { items: [{ types: ["Registered"], tags: [`name:${name.toLowerCase()}`] }], after: 0 }
-  yield* store.appendIf(taken, [EventStore.entry(User.stream(id), [new Registered({ name })])])
+  yield* store.appendIf(taken, EventStore.entry(User.stream(id), [new Registered({ name })]))
 })
 
 class SoldOut extends Schema.TaggedError<SoldOut>()("SoldOut", { flight: Schema.String }) {}
@@ -39,11 +39,10 @@ const book = Effect.fn("book")(
     const sold = yield* Stream.runCount(store.readCategory(Booking, { tags, to: after }))
     if (sold >= 2) return yield* new SoldOut({ flight })
     yield* Effect.yieldNow // all the others come in here
-    yield* store.appendIf({ items: [{ types: ["SeatSold"], tags }], after }, [
-      EventStore.entry(Booking.stream(id), [new SeatSold({ flight, seat })])
-    ])
+    const sale = EventStore.entry(Booking.stream(id), [new SeatSold({ flight, seat })])
+    yield* store.appendIf({ items: [{ types: ["SeatSold"], tags }], after }, sale)
   },
-  Effect.retry({ while: (error) => error._tag === "AppendConditionFailed", times: 20 })
+  EventStore.retryConflicts(20)
 )
 
 const program = Effect.gen(function*() {

@@ -2,7 +2,7 @@
  * Who did it, why, in which conversation: metadata come from the fibre, so that no function in between hands them on.
  */
 import { Console, Effect, Option, Schema, Stream } from "effect"
-import { Category, EventData, EventMetadata, EventStore } from "effect-eventstore"
+import { Category, EventData, EventId, EventMetadata, EventStore, type Recorded } from "effect-eventstore"
 
 class Ordered extends Schema.TaggedClass<Ordered>()("Ordered", { sku: Schema.String }) {}
 class Reserved extends Schema.TaggedClass<Reserved>()("Reserved", { sku: Schema.String }) {}
@@ -17,17 +17,18 @@ const order = Effect.fn("order")(function*(sku: string) {
   yield* store.append(Order.stream("1"), [new Ordered({ sku })])
 })
 
-/** Reacts to an event: the conversation goes on, and the new event says what led to it. */
-const reserve = Effect.gen(function*() {
+/**
+ * Reacts to an event: the conversation goes on, and the new event says what led to it. Its id is named for the event that it
+ * follows from, so that a reaction which runs again stores nothing twice.
+ */
+const reserve = Effect.fn("reserve")(function*(recorded: Recorded.Recorded<Ordered>) {
   const store = yield* EventStore
-  yield* Stream.runForEach(
-    store.readCategory(Order),
-    ({ event, eventId, metadata }) =>
-      store.append(Stock.stream(event.sku), [
-        EventData.make(new Reserved({ sku: event.sku }), {
-          metadata: { ...metadata, causationId: eventId, actor: "stock" }
-        })
-      ])
+  const { sku } = recorded.event
+  const tenant = yield* Tenant.get(recorded.metadata)
+  const id = EventId.fromName("reserve", recorded.eventId)
+  yield* store.append(Stock.stream(sku), [EventData.make(new Reserved({ sku }), { id })]).pipe(
+    EventMetadata.provide({ ...EventMetadata.causedBy(recorded), actor: "stock" }),
+    Tenant.provide(Option.getOrElse(tenant, () => "nobody"))
   )
 })
 
@@ -38,7 +39,8 @@ const program = Effect.gen(function*() {
     Tenant.provide("acme"),
     Effect.withSpan("POST /orders") // the events remember the trace they were made in
   )
-  yield* reserve
+  yield* Stream.runForEach(store.readCategory(Order), reserve)
+  yield* Stream.runForEach(store.readCategory(Order), reserve) // once more: nothing happens
 
   const ids = new Map<string, string>()
   yield* Stream.runForEach(

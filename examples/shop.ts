@@ -57,7 +57,7 @@ const pay = Effect.fn("pay")(
     return yield* store.append(Order.stream(id), events, { expected: state.version })
   },
   Effect.tapErrorTag("WrongExpectedVersion", (error) => Console.log(`conflict: ${error.message}`)),
-  Effect.retry({ while: (error) => error._tag === "WrongExpectedVersion", times: 5 })
+  EventStore.retryConflicts(5)
 )
 
 const program = Effect.gen(function*() {

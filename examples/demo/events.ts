@@ -6,8 +6,7 @@
  * version of this program would have left them, so that reading the log goes through the upcasters below.
  */
 import { DateTime, Schema } from "effect"
-import { Category, Event, EventId, RawEvent, StreamId } from "effect-eventstore"
-import { createHash } from "node:crypto"
+import { Category, Event, RawEvent, StreamId } from "effect-eventstore"
 import { fit } from "./escape.ts"
 import type { Change, Commit } from "./git.ts"
 
@@ -108,16 +107,6 @@ const idOf = (category: string, escaped: string): string => fit(escaped, StreamI
 export const authorStream = (email: string) => Author.stream(idOf(Author.name, email))
 export const fileStream = (path: string) => File.stream(idOf(File.name, path))
 export const importStream = Import.stream("history")
-
-/** The same event gets the same id in every run: what is appended again is recognized. */
-export const eventIdOf = (...parts: ReadonlyArray<string>): EventId.EventId => {
-  const hex = createHash("sha256").update(parts.join("\0")).digest("hex")
-  const variant = ((parseInt(hex[16]!, 16) & 3) | 8).toString(16)
-  // a UUID of version 8: what it is made of is up to us
-  return EventId.EventId.make(
-    `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
-  )
-}
 
 export const authored = ({ email, hash, name, parents, subject, time }: Commit): CommitAuthored =>
   new CommitAuthored({ hash, parents, name, email, at: DateTime.makeUnsafe(time * 1000), subject })

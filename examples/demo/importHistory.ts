@@ -5,9 +5,9 @@
  * come. A run that was killed goes on where it stopped; one that has nothing to do stores nothing.
  */
 import { Effect, Option, Stream } from "effect"
-import { Category, EventData, EventStore } from "effect-eventstore"
-import type { Entry } from "effect-eventstore/Store/EventStore"
-import { asVersion1, authored, authorStream, changed, CommitsImported, eventIdOf } from "./events.ts"
+import { Category, EventData, EventId, EventStore } from "effect-eventstore"
+import type { Entry } from "effect-eventstore"
+import { asVersion1, authored, authorStream, changed, CommitsImported } from "./events.ts"
 import { fileStream, ImportStarted, importStream } from "./events.ts"
 import * as Git from "./git.ts"
 
@@ -50,7 +50,7 @@ export const importHistory = Effect.fn("importHistory")(function*(
       tips.add(hash)
     }
     total += batch.commits.length
-    const id = eventIdOf("CommitsImported", ...batch.commits.map(({ hash }) => hash))
+    const id = EventId.fromName("CommitsImported", ...batch.commits.map(({ hash }) => hash))
     const imported = EventData.make(new CommitsImported({ total, tips: [...tips] }), { id })
     const parts = batch.parts()
     const last = parts.pop()!
@@ -97,7 +97,8 @@ const importState = Effect.gen(function*() {
   )
 })
 
-const commitId = (commit: Git.Commit) => eventIdOf(commit.hash, "CommitAuthored")
+/** The same event gets the same id in every run: what is appended again is recognized. */
+const commitId = (commit: Git.Commit) => EventId.fromName(commit.hash, "CommitAuthored")
 
 /** Commits on their way into the store, their events sorted by stream. */
 class Batch {
@@ -120,7 +121,7 @@ class Batch {
     this.push(authorStream(commit.email), authored(commit), commitId(commit))
     for (const change of commit.changes) {
       for (const event of changed(commit.hash, change)) {
-        this.push(fileStream(event.path), event, eventIdOf(commit.hash, event._tag, event.path))
+        this.push(fileStream(event.path), event, EventId.fromName(commit.hash, event._tag, event.path))
       }
     }
     return this
@@ -133,7 +134,7 @@ class Batch {
     return parts
   }
 
-  private push(stream: AnyStream, event: Parameters<typeof asVersion1>[0], id: ReturnType<typeof eventIdOf>) {
+  private push(stream: AnyStream, event: Parameters<typeof asVersion1>[0], id: EventId.EventId) {
     let slot = this.byStream.get(stream.streamId)
     if (slot === undefined) {
       slot = { stream: this.isOld ? Category.rawStream(stream.streamId) : stream, events: [] }
