@@ -1,4 +1,5 @@
 import { Effect, type Scope } from "effect"
+import { createHash, randomUUID } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -40,51 +41,67 @@ export const createWhole = async <A>(directory: string, create: (database: strin
 const acquire = async (directory: string): Promise<string> => {
   await mkdir(directory, { recursive: true })
   const file = join(directory, "eventstore.lock")
-  const mine = join(directory, `eventstore.lock.${process.pid}.${++locks}`)
-  await writeFile(mine, JSON.stringify(self()))
+  const owner = await take(file)
+  if (owner !== undefined) {
+    throw new UnsupportedDatabase({
+      problem: `The directory ${directory} is in use by process ${owner.pid}: PGlite allows one process at a time`
+    })
+  }
+  return file
+}
+
+/**
+ * Makes this process the owner of a lock; answers who owns it where another process does.
+ *
+ * Many may find the same dead owner's lock, and whoever moves it away may move away a living one that took its place in
+ * between. So the right to replace a dead lock is a lock itself, named for what the dead one holds: who has it knows that
+ * nobody else replaces that one. No two locks hold the same, so it is still the dead one as long as it reads the same.
+ */
+const take = async (file: string): Promise<Owner | undefined> => {
+  const mine = `${file}.${randomUUID()}`
+  await writeFile(mine, JSON.stringify({ pid: process.pid, started: statOf(process.pid)?.started, id: randomUUID() }))
   try {
-    // two processes may find the same dead owner's file: only one can move it away, only one can link its own in
-    for (let tries = 0; tries < 100; tries++) {
-      try {
-        await link(mine, file)
-        return file
-      } catch (error) {
-        if (codeOf(error) !== "EEXIST") throw error
-      }
-      const text = await readFile(file, "utf8").catch((error) => {
-        if (codeOf(error) === "ENOENT") return undefined
-        throw error
-      })
+    for (;;) {
+      if (await linked(mine, file)) return undefined
+      const text = await read(file)
       if (text === undefined) continue
       const owner = parse(text)
-      if (owner !== undefined && isAlive(owner)) {
-        throw new UnsupportedDatabase({
-          problem: `The directory ${directory} is in use by process ${owner.pid}: PGlite allows one process at a time`
-        })
+      if (owner !== undefined && isAlive(owner)) return owner
+      const right = `${file}.${createHash("sha256").update(text).digest("hex").slice(0, 16)}`
+      const heir = await take(right)
+      if (heir !== undefined) return heir
+      try {
+        if (await read(file) === text) {
+          await rename(mine, file)
+          return undefined
+        }
+      } finally {
+        await rm(right, { force: true })
       }
-      const dead = `${mine}.dead`
-      await rename(file, dead).catch(() => {})
-      // somebody may have linked a living lock between the look and the move: then it has to go back
-      const moved = await readFile(dead, "utf8").catch(() => undefined)
-      if (moved !== undefined && moved !== text) await link(dead, file).catch(() => {})
-      await rm(dead, { force: true })
     }
-    throw new Error("its lock changes owners all the time")
   } finally {
     await rm(mine, { force: true })
   }
 }
 
-let locks = 0
+/** Whether the file has its second name now; it has not where the name was taken. */
+const linked = (file: string, name: string): Promise<boolean> =>
+  link(file, name).then(() => true, (error) => {
+    if (codeOf(error) === "EEXIST") return false
+    throw error
+  })
+
+const read = (file: string): Promise<string | undefined> =>
+  readFile(file, "utf8").catch((error) => {
+    if (codeOf(error) === "ENOENT") return undefined
+    throw error
+  })
 
 interface Owner {
   readonly pid: number
   /** When the process started, where the system tells: a process id can come back. */
   readonly started: string | undefined
-  readonly lock: number
 }
-
-const self = (): Owner => ({ pid: process.pid, started: startOf(process.pid), lock: locks })
 
 const isAlive = ({ pid, started }: Owner): boolean => {
   try {
@@ -92,15 +109,20 @@ const isAlive = ({ pid, started }: Owner): boolean => {
   } catch (error) {
     if (codeOf(error) !== "EPERM") return false
   }
-  const now = startOf(pid)
-  return started === undefined || now === undefined || now === started
+  const now = statOf(pid)
+  // what was killed keeps its number until its parent asks for it, and in many a container nobody ever does
+  return now === undefined || now.state !== "Z" && (started === undefined || started === now.started)
 }
 
-/** On Linux, field 22 of /proc/<pid>/stat, in ticks since boot; the command before it may hold spaces and brackets. */
-const startOf = (pid: number): string | undefined => {
+/**
+ * On Linux, fields 3 and 22 of /proc/<pid>/stat: the state, and the start in ticks since boot. The command before them may
+ * hold spaces and brackets.
+ */
+const statOf = (pid: number): { readonly state: string; readonly started: string } | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    return { state: fields[0]!, started: fields[19]! }
   } catch {
     return undefined
   }
@@ -108,7 +130,8 @@ const startOf = (pid: number): string | undefined => {
 
 const parse = (text: string): Owner | undefined => {
   try {
-    return JSON.parse(text)
+    const { pid, started } = JSON.parse(text)
+    return Number.isInteger(pid) && pid > 0 ? { pid, started } : undefined
   } catch {
     return undefined
   }
