@@ -15,6 +15,8 @@ export interface Child {
   readonly kill: () => Promise<void>
   /** Resolves when it has ended by itself, to its exit code. */
   readonly ended: Promise<number | null>
+  /** What it wrote to its standard error. */
+  readonly errors: () => string
   readonly say: (message: string) => void
 }
 
@@ -61,6 +63,7 @@ const startUnsafe = (program: string, args: ReadonlyArray<string>): Child => {
       await ended
     },
     ended,
+    errors: () => errors,
     say: (message) => process_.stdin.write(`${message}\n`)
   }
 }
