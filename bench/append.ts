@@ -5,8 +5,8 @@
  * - Every caller appends one event after the other, ten to a stream. Events are ready-made.
  * - Emmett is opened by its address alone and used with its defaults (10 connections); its callers repeat an append that
  *   met a conflict, at once, as `"any"` does not exist there.
- * - "Raw, 100 a statement" is the limit: rows with the columns, checks and indexes of the store's table, on as many
- *   connections as the store uses for appends (2), or on those of a default pool (10).
+ * - "Raw, 100 a statement" is the limit: rows with the columns, checks and indexes of the store's table, one statement after
+ *   the other, on as many connections as the store uses for appends (2), or on those of a default pool (10).
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { PGlite } from "@electric-sql/pglite"
@@ -57,6 +57,7 @@ const onPostgres = Effect.gen(function*() {
     const results = yield* contest(work, {
       ours: ours(store, 64),
       emmett: emmetts(emmett, 64),
+      raw1: batches(sql, 1),
       raw: batches(sql, 2),
       raw10: batches(sql, 10)
     })
@@ -67,6 +68,7 @@ const onPostgres = Effect.gen(function*() {
         beside: "raw, 100 a statement, 2 connections",
         budget: { atLeast: 0.8 }
       }),
+      compare(results, "ours", "raw1", { work, beside: "raw, 100 a statement, one after the other" }),
       compare(results, "ours", "raw10", { work, beside: "raw, 100 a statement, 10 connections" }),
       compare(results, "ours", "emmett", {
         work: `${work}: p99`,
