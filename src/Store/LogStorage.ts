@@ -46,7 +46,7 @@ export interface AppendEntry {
 
 /**
  * Events that must not have been stored after a position: those of one of the items, each a list of types (any of them)
- * and of tags (all of them).
+ * and of tags (all of them). An empty list is as good as none; an item has to name something.
  *
  * @category models
  * @since 0.1.0
@@ -108,7 +108,21 @@ export interface PageRange {
   readonly direction: "forward" | "backward"
   readonly from: number
   readonly to: number
+  /** Most events of a page. */
   readonly limit: number
+  /** Bytes of data and metadata after which a page ends; one event always fits. */
+  readonly bytes: number
+}
+
+/**
+ * The next events of a range. A page may end before its limit; `more` says whether another one may follow it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page {
+  readonly events: ReadonlyArray<StoredEvent>
+  readonly more: boolean
 }
 
 /**
@@ -170,20 +184,18 @@ export interface LogStorage {
   readonly streamPage: (
     streamId: StreamId,
     range: PageRange
-  ) => Effect.Effect<ReadonlyArray<StoredEvent>, StreamTombstoned | StoreError>
+  ) => Effect.Effect<Page, StreamTombstoned | StoreError>
   /** Events of the log by position. */
-  readonly logPage: (filter: LogFilter, range: PageRange) => Effect.Effect<ReadonlyArray<StoredEvent>, StoreError>
+  readonly logPage: (filter: LogFilter, range: PageRange) => Effect.Effect<Page, StoreError>
   readonly event: (eventId: EventId) => Effect.Effect<Option.Option<StoredEvent>, StoreError>
   /** Position of the newest event there has ever been, 0 for none. */
   readonly head: Effect.Effect<number, StoreError>
   readonly stream: (streamId: StreamId) => Effect.Effect<StreamState, StoreError>
-  /** Streams that ever had an event, sorted by code point, after `after`. */
+  /** Streams that ever had an event, also where all are hidden, sorted by code point, after `after`. */
   readonly streams: (options: {
     readonly prefix: string
     readonly after: string
     readonly limit: number
-    /** Whether to name those without an event to read, too. */
-    readonly deleted: boolean
   }) => Effect.Effect<ReadonlyArray<StreamState>, StoreError>
   readonly change: (
     streamId: StreamId,

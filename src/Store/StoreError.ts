@@ -86,7 +86,7 @@ export class EventIdConflict extends Schema.TaggedError<EventIdConflict>()("Even
   streamId: StreamId
 }) {
   override get message(): string {
-    return `Event id ${this.eventId} of the append to ${this.streamId} is stored already with other content`
+    return `Event id ${this.eventId} of the append to ${this.streamId} is stored already, by another append`
   }
 }
 
@@ -110,7 +110,9 @@ export class AppendConditionFailed extends Schema.TaggedError<AppendConditionFai
  * The database answered with an error of its own, or did not answer.
  *
  * `outcome` is `"not-stored"` where it is certain that nothing was written, and `"unknown"` where the connection was lost
- * after an append was sent and the database could not be asked again in time: repeat the append with the same event ids.
+ * after an append was sent and the database could not be asked again in time. `isRetryable` says that running the same
+ * effect again may help and can do no harm. After an unknown outcome it is `true` only where the append gave its event ids
+ * itself: without them a repetition has new ids, and might store the events twice.
  *
  * @category errors
  * @since 0.1.0
@@ -122,7 +124,12 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    const cause = this.cause
-    return `${this.operation} failed: ${cause instanceof Error ? cause.message : String(cause)}`
+    return `${this.operation} failed: ${reasonOf(this.cause)}`
   }
+}
+
+/** The innermost message: a driver's own says no more than that a query failed. */
+const reasonOf = (cause: unknown): string => {
+  const inner = cause instanceof Error ? (cause as { readonly reason?: unknown }).reason ?? cause.cause : undefined
+  return inner instanceof Error ? reasonOf(inner) : cause instanceof Error ? cause.message : String(cause)
 }

@@ -169,7 +169,7 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a datab
           yield* until(waiting(sql), 2)
           yield* server.kill9
           for (const error of [yield* Fiber.join(append), yield* Fiber.join(change)]) {
-            has(error, { _tag: "StoreError", outcome: "unknown", isRetryable: true })
+            has(error, { _tag: "StoreError", outcome: "unknown", isRetryable: false })
           }
         }))
       yield* server.start

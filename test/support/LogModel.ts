@@ -84,11 +84,11 @@ export class LogModel {
   }
 
   append(entries: ReadonlyArray<ModelEntry>, condition?: Condition): Verdict<ReadonlyArray<Answer>> {
-    const dead = entries.find(({ stream }) => this.tombstoned.includes(stream))
-    if (dead !== undefined) return { refusal: { _tag: "StreamTombstoned", streamId: dead.stream } }
-
     const isKnown = ({ id }: ModelEvent) => this.events.some((event) => event.id === id)
     if (entries.some(({ events }) => events.some(isKnown))) return this.repeat(entries)
+
+    const dead = entries.find(({ stream }) => this.tombstoned.includes(stream))
+    if (dead !== undefined) return { refusal: { _tag: "StreamTombstoned", streamId: dead.stream } }
 
     const violations = entries.filter(({ expected, stream }) => !this.isExpected(stream, expected)).map((entry) => ({
       streamId: entry.stream,

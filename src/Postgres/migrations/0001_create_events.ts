@@ -129,7 +129,10 @@ DECLARE
   v_newest bigint;
   v_item record;
 BEGIN
-  FOR v_item IN SELECT i.types, i.tags FROM json_to_recordset(p_condition->'items') AS i(types text[], tags text[]) LOOP
+  FOR v_item IN
+    SELECT NULLIF(i.types, '{}') AS types, NULLIF(i.tags, '{}') AS tags
+    FROM json_to_recordset(p_condition->'items') AS i(types text[], tags text[])
+  LOOP
     IF v_item.tags IS NULL THEN
       SELECT max(e.position) INTO v_found FROM events e
       WHERE e.log_id = p_log AND e.position > v_after AND e.event_type = ANY (v_item.types);
@@ -179,7 +182,7 @@ $$`,
   // One batch of appends. Entry i belongs to command entry_command[i] (ascending from 1) and goes to
   // streams[entry_stream[i]]; its entry_count[i] events follow those of the entry before. An expected version below zero
   // is a word: -1 any, -2 no-stream, -3 stream-exists. Answers a row per entry: 0 stored, 1 repeated, 2 wrong version
-  // (with the actual one), 3 tombstoned, 4 event id conflict (position is the place of a known event in the command), 5 condition broken (at
+  // (with the actual one), 3 tombstoned, 4 event id conflict (position is the place of the first known event in the command), 5 condition broken (at
   // position), 6 refused because of another entry of the command.
   `CREATE FUNCTION append_events(
   p_log integer, p_stage boolean, p_repeatable boolean, p_streams text[],
@@ -280,14 +283,10 @@ BEGIN
     FOR k IN v_from .. v_to LOOP
       v_first[k] := v_last_ordinal + 1;
       v_last_ordinal := v_last_ordinal + p_entry_count[k];
-      IF v_tombstoned[p_entry_stream[k]] THEN
-        v_verdict[k] := 3;
-        v_command_verdict := 3;
-      END IF;
     END LOOP;
 
-    -- a repeated command wins over the version check: it answers what the first one did
-    IF v_command_verdict = 0 AND v_known IS NOT NULL THEN
+    -- a repeated command wins over everything: it answers what the first one did
+    IF v_known IS NOT NULL THEN
       FOR k IN v_from .. v_to LOOP
         IF EXISTS (
           SELECT FROM unnest(v_known) AS known(ordinal) WHERE known.ordinal BETWEEN v_first[k] AND v_first[k] + p_entry_count[k] - 1
@@ -330,10 +329,13 @@ BEGIN
     IF v_command_verdict = 0 THEN
       FOR k IN v_from .. v_to LOOP
         s := p_entry_stream[k];
-        IF NOT is_expected(p_entry_expected[k], v_version[s], v_hidden[s]) THEN
+        IF v_tombstoned[s] THEN
+          v_verdict[k] := 3;
+          v_command_verdict := 3;
+        ELSIF NOT is_expected(p_entry_expected[k], v_version[s], v_hidden[s]) THEN
           v_verdict[k] := 2;
           v_out_version[k] := v_version[s];
-          v_command_verdict := 2;
+          v_command_verdict := GREATEST(v_command_verdict, 2);
         END IF;
       END LOOP;
     END IF;
@@ -490,7 +492,7 @@ DECLARE
 BEGIN
   SELECT json_agg(json_build_object(
     'verdict', a.verdict,
-    'stream', NEW.streams[NEW.entry_stream[a.ordinality]],
+    'stream', NEW.streams[NEW.entry_stream[CASE WHEN a.verdict = 4 THEN NEW.event_entry[a.entry_position] ELSE a.ordinality END]],
     'expected', NEW.entry_expected[a.ordinality],
     'version', a.entry_version,
     'position', a.entry_position,
@@ -507,6 +509,8 @@ BEGIN
     RAISE EXCEPTION 'a staged append is refused at COMMIT' USING ERRCODE = 'ES002', DETAIL = v_refusal::text;
   END IF;
   DELETE FROM staged_appends WHERE staged_id = NEW.staged_id;
+  -- a transaction that notified cannot be prepared: prepared, it would hold the log's lock for as long as it likes
+  PERFORM pg_notify(current_schema() || '_' || NEW.log_id, '');
   RETURN NULL;
 END
 $$`,
@@ -551,6 +555,7 @@ BEGIN
     truncated_before = GREATEST(st.truncated_before, EXCLUDED.truncated_before),
     tombstoned = EXCLUDED.tombstoned,
     metadata = CASE WHEN p_change = 'SetMetadata' THEN EXCLUDED.metadata ELSE st.metadata END;
+  PERFORM pg_notify(current_schema() || '_' || p_log, '');
   verdict := 0;
 END
 $$`,

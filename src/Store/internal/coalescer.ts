@@ -13,8 +13,14 @@ const batchConditions = 64
 interface Waiting {
   readonly command: AppendCommand
   readonly resume: (answer: AppendExit) => void
-  withdrawn: boolean
 }
+
+/** Sends a batch; what nobody wants any more may be left out as long as it was never sent. */
+type Send = (
+  commands: ReadonlyArray<AppendCommand>,
+  isWanted: (command: AppendCommand) => boolean,
+  answer: (answers: ReadonlyArray<AppendExit>) => void
+) => void
 
 /**
  * Groups the appends of a process. A batch leaves as soon as fewer than `lanes` are on the wire: a lone caller waits for
@@ -23,20 +29,15 @@ interface Waiting {
  */
 export class Coalescer {
   private readonly lanes: number
-  private readonly send: (
-    commands: ReadonlyArray<AppendCommand>,
-    answer: (answers: ReadonlyArray<AppendExit>) => void
-  ) => void
+  private readonly send: Send
   private queue: Array<Waiting> = []
+  private readonly withdrawn = new WeakSet<AppendCommand>()
   private onTheWire = 0
   private scheduled = false
   private idle: (() => void) | undefined
   private refusal: AppendExit | undefined
 
-  constructor(
-    lanes: number,
-    send: (commands: ReadonlyArray<AppendCommand>, answer: (answers: ReadonlyArray<AppendExit>) => void) => void
-  ) {
+  constructor(lanes: number, send: Send) {
     this.lanes = lanes
     this.send = send
   }
@@ -46,8 +47,7 @@ export class Coalescer {
   ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
     return Effect.callback((resume) => {
       if (this.refusal !== undefined) return resume(this.refusal)
-      const waiting: Waiting = { command, resume, withdrawn: false }
-      this.queue.push(waiting)
+      this.queue.push({ command, resume })
       if (!this.scheduled) {
         this.scheduled = true
         // callers of the same tick travel together
@@ -56,9 +56,7 @@ export class Coalescer {
           this.pump()
         })
       }
-      return Effect.sync(() => {
-        waiting.withdrawn = true
-      })
+      return Effect.sync(() => this.withdrawn.add(command))
     })
   }
 
@@ -81,9 +79,10 @@ export class Coalescer {
       const batch = this.take()
       if (batch.length === 0) break
       this.onTheWire++
-      this.send(batch.map(({ command }) => command), (answers) => {
+      const isWanted = (command: AppendCommand) => !this.withdrawn.has(command)
+      this.send(batch.map(({ command }) => command), isWanted, (answers) => {
         this.onTheWire--
-        for (let i = 0; i < batch.length; i++) batch[i]!.resume(answers[i]!)
+        for (let i = 0; i < batch.length; i++) answer(batch[i]!, answers[i]!)
         this.pump()
       })
     }
@@ -99,7 +98,7 @@ export class Coalescer {
     for (; taken < this.queue.length && batch.length < batchCommands; taken++) {
       const waiting = this.queue[taken]!
       const { command } = waiting
-      if (waiting.withdrawn) continue
+      if (this.withdrawn.has(command)) continue
       if (batch.length > 0 && bytes + command.bytes > batchBytes) break
       if (command.condition !== undefined && ++conditions > batchConditions) break
       // the same event twice in one statement would be a conflict with itself: the repetition travels in a later batch
@@ -109,6 +108,17 @@ export class Coalescer {
     }
     this.queue = taken === this.queue.length ? [] : this.queue.slice(taken)
     return batch
+  }
+}
+
+/** Answers a caller. What throws on the way, an observer of its fibre perhaps, is no reason to leave the others waiting. */
+const answer = ({ resume }: Waiting, exit: AppendExit) => {
+  try {
+    resume(exit)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }
 

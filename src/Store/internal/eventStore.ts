@@ -8,12 +8,19 @@ import type { EventFilter } from "../../Stream/EventFilter.ts"
 import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
-import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
 import { defaults, type Limits } from "../Limits.ts"
-import type { AppendCondition, AppendedEntry, LogFilter, LogStorage, StreamChange, StreamState } from "../LogStorage.ts"
+import type {
+  AppendCondition,
+  AppendedEntry,
+  LogFilter,
+  LogStorage,
+  Page,
+  StreamChange,
+  StreamState
+} from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
 import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
 import { readPages, toRange } from "./readPages.ts"
@@ -59,7 +66,7 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
       ? Effect.fail(new InvalidInput({ field: "entries", problem: "are empty" }))
       : appendEntries(operation, entries, condition, (index) => `entries[${index}].`)
 
-  const countPage = (rows: ReadonlyArray<StoredEvent>) => Metric.update(eventsRead, rows.length)
+  const countPage = ({ events }: Page) => Metric.update(eventsRead, events.length)
 
   const checked = <A, E, R>(stream: AnyStream, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidInput, R> =>
     stream.problem === undefined ? effect : Effect.fail(new InvalidInput({ field: "stream", problem: stream.problem }))
@@ -179,17 +186,17 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
           return yield* new InvalidInput({ field: "prefix", problem: `does not begin with ${name}` })
         }
         const after = yield* textField("after", options?.after ?? "")
-        return Stream.paginate({ after, left: limit }, ({ after, left }) => {
-          const asked = Math.min(left, 500)
-          const page = storage.streams({ prefix, after, limit: asked, deleted: options?.deleted ?? false })
-          return Effect.map(observe("streams", name?.slice(0, -1))(page), (states) => {
-            const last = states[states.length - 1]
-            const next = last === undefined || states.length < asked || states.length === left
-              ? Option.none()
-              : Option.some({ after: last.streamId, left: left - states.length })
-            return [states.map(toInfo), next] as const
-          })
-        })
+        const infos = Stream.paginate(after, (after) =>
+          Effect.map(
+            observe("streams", name?.slice(0, -1))(storage.streams({ prefix, after, limit: namesPage })),
+            (states) => {
+              const last = states[states.length - 1]
+              const next = last === undefined || states.length < namesPage ? Option.none() : Option.some(last.streamId)
+              return [states.map(toInfo), next] as const
+            }
+          ))
+        const listed = options?.deleted === true ? infos : Stream.filter(infos, ({ status }) => status === "active")
+        return Stream.take(listed, limit)
       })),
 
     setMetadata: (stream, metadata, options) => {
@@ -217,6 +224,9 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
     transaction: (effect) => observe("transaction")(storage.transaction(effect))
   }
 }
+
+/** Streams that a list asks for at a time. */
+const namesPage = 500
 
 const noPrefix = () => ""
 

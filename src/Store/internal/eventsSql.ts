@@ -5,6 +5,7 @@ import type {
   AppendEntry,
   LogFilter,
   NewEvent,
+  Page,
   PageRange,
   StreamChange,
   StreamState
@@ -139,9 +140,39 @@ export const toVerdicts = (rows: ReadonlyArray<Values>): ReadonlyArray<Values> =
 const arrayLiteral = (texts: ReadonlyArray<string>): string =>
   `{${texts.map((text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`
 
+/** What is read of an event `e`, in the order of {@link toStored}. */
 const columns = `e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
         e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
         date_part('epoch', e.recorded_at)::float8`
+
+/**
+ * Cuts a page of events where it has enough bytes: an event stays when those before it have less than the bound. The
+ * tuples that the window keeps hold large values by reference, so a page of large events is cut before it is read.
+ * `found` is the number of events before the cut.
+ */
+const bounded = (page: string, key: string, forward: boolean, bytes: string) => `
+      SELECT ${columns}, e.found::float8
+      FROM (
+        SELECT
+          e.*,
+          sum(e.bytes) OVER (ORDER BY e.${key} ${
+  forward ? "ASC" : "DESC"
+} ROWS UNBOUNDED PRECEDING) - e.bytes AS before,
+          count(*) OVER () AS found
+        FROM (${page}
+        ) e
+      ) e
+      WHERE e.before < ${bytes}::int8
+      ORDER BY e.${key} ${forward ? "ASC" : "DESC"}`
+
+const unbounded = `
+          SELECT e.*, octet_length(e.data::text) + COALESCE(octet_length(e.metadata::text), 0) AS bytes`
+
+/** A page from the rows of {@link bounded}. */
+export const toPage = (rows: ReadonlyArray<Values>, limit: number): Page => {
+  const found = rows[0]?.[10] ?? 0
+  return { events: rows.map(toStored), more: rows.length > 0 && (rows.length < found || found >= limit) }
+}
 
 /** A row of {@link columns}. */
 export const toStored = (row: Values): StoredEvent => ({
@@ -158,47 +189,78 @@ export const toStored = (row: Values): StoredEvent => ({
   recordedAt: Math.floor(row[9] * 1000 + 0.0005)
 })
 
-/**
- * A page of one stream: a range of the unique index (log_id, stream_id, stream_version). One more row says whether the
- * stream is tombstoned, so that a page is one round trip.
- */
+/** A page of one stream: a range of the unique index (log_id, stream_id, stream_version). */
 export const streamPage = (
   schema: string,
   log: number,
   streamId: string,
-  { direction, from, limit, to }: PageRange
+  { bytes, direction, from, limit, to }: PageRange
+): Statement => {
+  const forward = direction === "forward"
+  const page = `${unbounded}
+          FROM ${schema}.events e
+          WHERE e.log_id = $1::int4
+            AND e.stream_id = $2::text
+            AND e.stream_version ${forward ? ">=" : "<="} $3::int8
+            AND e.stream_version ${forward ? "<=" : ">="} $4::int8
+            AND e.stream_version >= (${firstVisible(schema)})
+          ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}
+          LIMIT $5::int8`
+  return {
+    text: bounded(page, "stream_version", forward, "$6"),
+    params: [log, streamId, BigInt(from), BigInt(to), BigInt(limit), BigInt(bytes)]
+  }
+}
+
+/** The version below which the events of stream $2 are hidden. */
+const firstVisible = (schema: string) => `
+              SELECT COALESCE(max(CASE WHEN s.tombstoned THEN 9223372036854775807 ELSE s.truncated_before END), 0)
+              FROM ${schema}.stream_states s
+              WHERE s.log_id = $1::int4 AND s.stream_id = $2::text`
+
+/** How many events of a stream the current transaction staged. */
+export const stagedCount = (schema: string, log: number, streamId: string): Statement => ({
+  text: `
+      SELECT count(*)::float8 FROM ${schema}.staged_events e WHERE e.log_id = $1::int4 AND e.stream_id = $2::text`,
+  params: [log, streamId]
+})
+
+/**
+ * All of a range of one stream, with what the current transaction staged behind its end. One statement and no pages: what
+ * others commit meanwhile moves the end, and with it the versions of what is staged. Staged events have no positions yet.
+ */
+export const streamWithStaged = (
+  schema: string,
+  log: number,
+  streamId: string,
+  { direction, from, to }: PageRange
 ): Statement => {
   const forward = direction === "forward"
   return {
     text: `
       SELECT ${columns}
-      FROM ${schema}.events e
-      WHERE e.log_id = $1::int4
-        AND e.stream_id = $2::text
-        AND e.stream_version ${forward ? ">=" : "<="} $3::int8
+      FROM (
+        SELECT e.position, e.stream_id, e.stream_version, e.event_id, e.event_type, e.schema_version, e.data, e.metadata,
+          e.tags, e.recorded_at
+        FROM ${schema}.events e
+        WHERE e.log_id = $1::int4 AND e.stream_id = $2::text
+        UNION ALL
+        SELECT 0, g.stream_id,
+          (
+            SELECT COALESCE(max(l.stream_version), 0) FROM ${schema}.events l
+            WHERE l.log_id = $1::int4 AND l.stream_id = $2::text
+          ) + row_number() OVER (ORDER BY g.staged_id, g.ordinal),
+          g.event_id, g.event_type, g.schema_version, g.data, g.metadata, g.tags, g.recorded_at
+        FROM ${schema}.staged_events g
+        WHERE g.log_id = $1::int4 AND g.stream_id = $2::text
+      ) e
+      WHERE e.stream_version ${forward ? ">=" : "<="} $3::int8
         AND e.stream_version ${forward ? "<=" : ">="} $4::int8
-        AND e.stream_version >= (
-          SELECT COALESCE(max(CASE WHEN s.tombstoned THEN 9223372036854775807 ELSE s.truncated_before END), 0)
-          FROM ${schema}.stream_states s
-          WHERE s.log_id = $1::int4 AND s.stream_id = $2::text
-        )
-      ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}
-      LIMIT $5::int8`,
-    params: [log, streamId, BigInt(from), BigInt(to), BigInt(limit)]
+        AND e.stream_version >= (${firstVisible(schema)})
+      ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}`,
+    params: [log, streamId, BigInt(from), BigInt(to)]
   }
 }
-
-/** The events of one stream that the current transaction staged. They have versions, and no positions before COMMIT. */
-export const stagedStream = (schema: string, log: number, streamId: string): Statement => ({
-  text: `
-      SELECT 0::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
-        e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
-        date_part('epoch', e.recorded_at)::float8
-      FROM ${schema}.staged_events e
-      WHERE e.log_id = $1::int4 AND e.stream_id = $2::text
-      ORDER BY e.stream_version`,
-  params: [log, streamId]
-})
 
 /**
  * A page of the log. Without categories, types or tags it is a range of the primary key; with them the indexes
@@ -209,15 +271,15 @@ export const logPage = (
   schema: string,
   log: number,
   filter: LogFilter,
-  { direction, from, limit, to }: PageRange
+  { bytes, direction, from, limit, to }: PageRange
 ): Statement => {
   const forward = direction === "forward"
-  const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit)]
+  const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit), BigInt(bytes)]
   const conditions: Array<string> = []
   const where = (condition: (parameter: string) => string, value: unknown) => {
     if (value === null) return
     params.push(value)
-    conditions.push(`\n        AND ${condition(`$${params.length}`)}`)
+    conditions.push(`\n            AND ${condition(`$${params.length}`)}`)
   }
   where((p) => `e.event_type = ANY (${p}::text[])`, filter.types)
   // one value keeps the index's order, a list has to be sorted
@@ -227,30 +289,27 @@ export const logPage = (
   } else where((p) => `split_part(e.stream_id, '-', 1) = ANY (${p}::text[])`, filter.categories)
   where((p) => `starts_with(e.stream_id, ${p}::text)`, filter.streamPrefix)
   where((p) => `e.tags @> ${p}::text[]`, filter.tags)
-  if (filter.tags !== null && filter.tags.length > 0) conditions.push("\n        AND e.tags IS NOT NULL")
+  if (filter.tags !== null && filter.tags.length > 0) conditions.push("\n            AND e.tags IS NOT NULL")
   where((p) => `e.recorded_at >= to_timestamp(${p}::float8)`, seconds(filter.recordedFrom))
   where((p) => `e.recorded_at < to_timestamp(${p}::float8)`, seconds(filter.recordedUntil))
-  return {
-    text: `
-      SELECT ${columns}
-      FROM ${schema}.events e
-      WHERE e.log_id = $1::int4
-        AND e.position ${forward ? ">=" : "<="} $2::int8
-        AND e.position ${forward ? "<=" : ">="} $3::int8${conditions.join("")}
-        AND (
-          NOT EXISTS (
-            SELECT FROM ${schema}.stream_states s WHERE s.log_id = $1::int4 AND (s.tombstoned OR s.truncated_before > 1)
-          )
-          OR NOT EXISTS (
-            SELECT FROM ${schema}.stream_states s
-            WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
-              AND (s.tombstoned OR s.truncated_before > e.stream_version)
-          )
-        )
-      ORDER BY e.position ${forward ? "ASC" : "DESC"}
-      LIMIT $4::int8`,
-    params
-  }
+  const page = `${unbounded}
+          FROM ${schema}.events e
+          WHERE e.log_id = $1::int4
+            AND e.position ${forward ? ">=" : "<="} $2::int8
+            AND e.position ${forward ? "<=" : ">="} $3::int8${conditions.join("")}
+            AND (
+              NOT EXISTS (
+                SELECT FROM ${schema}.stream_states s WHERE s.log_id = $1::int4 AND (s.tombstoned OR s.truncated_before > 1)
+              )
+              OR NOT EXISTS (
+                SELECT FROM ${schema}.stream_states s
+                WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
+                  AND (s.tombstoned OR s.truncated_before > e.stream_version)
+              )
+            )
+          ORDER BY e.position ${forward ? "ASC" : "DESC"}
+          LIMIT $4::int8`
+  return { text: bounded(page, "position", forward, "$5"), params }
 }
 
 const seconds = (millis: number | null): number | null => millis === null ? null : millis / 1000
@@ -276,7 +335,7 @@ export const logHead = (schema: string, log: number): Statement => ({
   params: [log]
 })
 
-const stateColumns = "truncated_before::float8, tombstoned, metadata::text"
+const stateColumns = "s.truncated_before::float8, s.tombstoned, s.metadata::text"
 
 /** A row of a stream's name, version and {@link stateColumns}. */
 export const toState = (row: Values): StreamState => ({
@@ -290,7 +349,7 @@ export const toState = (row: Values): StreamState => ({
 /** What one stream is: one probe of the unique index (log_id, stream_id, stream_version), one of stream_states. */
 export const streamState = (schema: string, log: number, streamId: string): Statement => ({
   text: `
-      SELECT n.stream_id, COALESCE(e.stream_version, 0)::float8, s.truncated_before::float8, s.tombstoned, s.metadata::text
+      SELECT n.stream_id, COALESCE(e.stream_version, 0)::float8, ${stateColumns}
       FROM (SELECT $2::text AS stream_id) n
       LEFT JOIN LATERAL (
         SELECT l.stream_version FROM ${schema}.events l
@@ -309,12 +368,7 @@ export const streamState = (schema: string, log: number, streamId: string): Stat
 export const streamsPage = (
   schema: string,
   log: number,
-  { after, deleted, limit, prefix }: {
-    readonly prefix: string
-    readonly after: string
-    readonly limit: number
-    readonly deleted: boolean
-  }
+  { after, limit, prefix }: { readonly prefix: string; readonly after: string; readonly limit: number }
 ): Statement => ({
   text: `
       WITH RECURSIVE names AS (
@@ -334,8 +388,10 @@ export const streamsPage = (
         FROM names n
         WHERE starts_with(n.stream_id, $3::text)
       )
-      SELECT n.stream_id::text, v.stream_version::float8, s.${stateColumns.replaceAll(", ", ", s.")}
-      FROM names n
+      SELECT n.stream_id::text, v.stream_version::float8, ${stateColumns}
+      FROM (
+        SELECT n.stream_id FROM names n WHERE starts_with(n.stream_id, $3::text) LIMIT $4::int8
+      ) n
       CROSS JOIN LATERAL (
         SELECT e.stream_version FROM ${schema}.events e
         WHERE e.log_id = $1::int4 AND e.stream_id = n.stream_id
@@ -343,10 +399,8 @@ export const streamsPage = (
         LIMIT 1
       ) v
       LEFT JOIN ${schema}.stream_states s ON s.log_id = $1::int4 AND s.stream_id = n.stream_id
-      WHERE starts_with(n.stream_id, $3::text)
-        AND ($4::bool OR NOT COALESCE(s.tombstoned OR s.truncated_before > v.stream_version, false))
-      LIMIT $5::int8`,
-  params: [log, after, prefix, deleted, BigInt(limit)]
+      ORDER BY n.stream_id COLLATE "C"`,
+  params: [log, after, prefix, BigInt(limit)]
 })
 
 /** A change of a stream that is not an event. */

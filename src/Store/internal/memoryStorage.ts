@@ -11,6 +11,7 @@ import type {
   LogFilter,
   LogStorage,
   NewEvent,
+  Page,
   PageRange,
   StreamChange,
   StreamState
@@ -19,6 +20,7 @@ import {
   AppendConditionFailed,
   EventIdConflict,
   type InvalidInput,
+  StoreError,
   StreamTombstoned,
   type Violation,
   type WrongExpectedVersion
@@ -33,11 +35,22 @@ interface MemoryStream {
   metadata: string | null
 }
 
-/** Commands of an open transaction, and the events they would store. */
+/** What a transaction staged, and the one around it. */
 interface Staged {
+  readonly outer: Staged | undefined
   readonly commands: Array<AppendCommand>
   readonly events: Array<StoredEvent>
+  closed: boolean
 }
+
+/** The events that a transaction sees besides those of the log: what the ones around it staged, then its own. */
+const stagedEvents = (staged: Staged | undefined): ReadonlyArray<StoredEvent> =>
+  staged === undefined ? noEvents : staged.outer === undefined ? staged.events : [
+    ...stagedEvents(staged.outer),
+    ...staged.events
+  ]
+
+const noEvents: ReadonlyArray<StoredEvent> = []
 
 /** A log in memory. JavaScript runs one piece at a time: what happens between two yields is as good as locked. */
 export const makeMemoryStorage = (): LogStorage => {
@@ -67,7 +80,9 @@ export const makeMemoryStorage = (): LogStorage => {
 
   const stateOf = (streamId: string, staged: Staged | undefined): StreamState => {
     const stream = streams.get(streamId)
-    const pending = staged === undefined ? 0 : staged.events.filter((event) => event.streamId === streamId).length
+    const pending = staged === undefined
+      ? 0
+      : stagedEvents(staged).filter((event) => event.streamId === streamId).length
     return {
       streamId,
       version: (stream?.events.length ?? 0) + pending,
@@ -82,6 +97,9 @@ export const makeMemoryStorage = (): LogStorage => {
     command: AppendCommand,
     staged: Staged | undefined
   ): AppendRefused | ReadonlyArray<AppendedEntry> | undefined => {
+    // a repetition wins over everything: its answer was given before
+    const repeated = command.repeatable ? judgeRepeated(command, staged) : undefined
+    if (repeated !== undefined) return repeated
     let violations: Array<Violation> | undefined
     for (const { expected, streamId } of command.entries) {
       const state = stateOf(streamId, staged)
@@ -91,17 +109,15 @@ export const makeMemoryStorage = (): LogStorage => {
         violations.push(violation(streamId, expected, state.version))
       }
     }
-    const repeated = command.repeatable ? judgeRepeated(command, staged) : undefined
-    if (repeated !== undefined) return repeated
     if (violations !== undefined) return wrongExpectedVersion(violations)
     if (command.condition !== undefined) {
       const { after, items } = command.condition
       const breaks = (event: StoredEvent) =>
         items.some(({ tags, types }) =>
-          (types === undefined || types.length === 0 || types.includes(event.type)) &&
+          (types === undefined || types.includes(event.type)) &&
           (tags === undefined || tags.every((tag) => event.tags?.includes(tag)))
         )
-      const position = staged?.events.some(breaks) === true
+      const position = stagedEvents(staged).some(breaks)
         ? log.length + 1
         : log.findLast((event) => event.position > after && breaks(event))?.position ?? 0
       if (position > after) {
@@ -116,8 +132,8 @@ export const makeMemoryStorage = (): LogStorage => {
     command: AppendCommand,
     staged: Staged | undefined
   ): EventIdConflict | ReadonlyArray<AppendedEntry> | undefined => {
-    const stagedIds = staged && new Set(staged.events.map((event) => event.eventId))
-    const isKnown = ({ eventId }: NewEvent) => byId(eventId) !== undefined || stagedIds?.has(eventId) === true
+    const stagedIds = new Set(stagedEvents(staged).map((event) => event.eventId))
+    const isKnown = ({ eventId }: NewEvent) => byId(eventId) !== undefined || stagedIds.has(eventId)
     const known = command.entries.find(({ events }) => events.some(isKnown))
     if (known === undefined) return undefined
     const conflict = { eventId: known.events.find(isKnown)!.eventId, streamId: known.streamId }
@@ -248,8 +264,9 @@ export const makeMemoryStorage = (): LogStorage => {
     system: "memory",
 
     append: (command) =>
-      Effect.withFiber((fiber): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused> => {
+      Effect.withFiber((fiber): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | StoreError> => {
         const staged = fiber.getRef(Transaction)
+        if (staged?.closed === true) return Exit.fail(transactionEnded())
         const judged = judge(command, staged)
         if (judged !== undefined) return isAnswer(judged) ? Exit.succeed(judged) : Exit.fail(judged)
         const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
@@ -261,9 +278,14 @@ export const makeMemoryStorage = (): LogStorage => {
         const staged = fiber.getRef(Transaction)
         const stream = streams.get(streamId)
         if (stream?.tombstoned === true) return Exit.fail(new StreamTombstoned({ streamId }))
-        const pending = staged?.events.filter((event) => event.streamId === streamId) ?? []
-        const events = pending.length === 0 ? stream?.events ?? [] : [...stream?.events ?? [], ...pending]
+        const stored = stream?.events ?? noEvents
+        const pending = stagedEvents(staged).filter((event) => event.streamId === streamId)
         const hidden = stream?.truncatedBefore ?? 0
+        // what others stored meanwhile stands before what is staged
+        const events = pending.length === 0 ? stored : [
+          ...stored,
+          ...pending.map((event, i) => ({ ...event, streamVersion: stored.length + i + 1 }))
+        ]
         return Exit.succeed(
           page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden)
         )
@@ -282,14 +304,14 @@ export const makeMemoryStorage = (): LogStorage => {
 
     stream: (streamId) => Effect.withFiber((fiber) => Exit.succeed(stateOf(streamId, fiber.getRef(Transaction)))),
 
-    streams: ({ after, deleted, limit, prefix }) =>
+    streams: ({ after, limit, prefix }) =>
       Effect.sync(() => {
         sorted ??= [...streams.keys()].sort(StreamId.compare)
         const found: Array<StreamState> = []
         for (let i = firstAfter(sorted, after); i < sorted.length && found.length < limit; i++) {
           if (!sorted[i]!.startsWith(prefix)) continue
           const state = stateOf(sorted[i]!, undefined)
-          if (deleted ? state.version > 0 : exists(state)) found.push(state)
+          if (state.version > 0) found.push(state)
         }
         return found
       }),
@@ -304,16 +326,28 @@ export const makeMemoryStorage = (): LogStorage => {
     transaction: (effect) =>
       Effect.withFiber((fiber) => {
         const outer = fiber.getRef(Transaction)
-        const staged: Staged = { commands: [...outer?.commands ?? []], events: [...outer?.events ?? []] }
-        return Effect.tap(Effect.provideService(effect, Transaction, staged), () => {
+        const staged: Staged = { outer, commands: [], events: [], closed: false }
+        const close = Effect.sync(() => {
+          staged.closed = true
+        })
+        return Effect.tap(Effect.ensuring(Effect.provideService(effect, Transaction, staged), close), () => {
           if (outer === undefined) return commit(staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-          outer.commands.splice(0, Infinity, ...staged.commands)
-          outer.events.splice(0, Infinity, ...staged.events)
+          for (const command of staged.commands) outer.commands.push(command)
+          for (const event of staged.events) outer.events.push(event)
           return Exit.void
         })
       })
   }
 }
+
+/** A fibre went on after its transaction. */
+const transactionEnded = () =>
+  new StoreError({
+    operation: "append",
+    isRetryable: false,
+    outcome: "not-stored",
+    cause: new Error("the transaction of this append has ended")
+  })
 
 const isAnswer = (judged: AppendRefused | ReadonlyArray<AppendedEntry>): judged is ReadonlyArray<AppendedEntry> =>
   Array.isArray(judged)
@@ -362,20 +396,16 @@ const page = (
   { direction, from, limit, to }: PageRange,
   key: (event: StoredEvent) => number,
   keep: (event: StoredEvent) => boolean
-): ReadonlyArray<StoredEvent> => {
+): Page => {
   const found: Array<StoredEvent> = []
-  if (direction === "forward") {
-    for (let i = firstAt(events, from, key); i < events.length && found.length < limit; i++) {
-      if (key(events[i]!) > to) break
-      if (keep(events[i]!)) found.push(events[i]!)
-    }
-  } else {
-    for (let i = firstAt(events, from + 1, key) - 1; i >= 0 && found.length < limit; i--) {
-      if (key(events[i]!) < to) break
-      if (keep(events[i]!)) found.push(events[i]!)
-    }
+  const forward = direction === "forward"
+  const begin = forward ? firstAt(events, from, key) : firstAt(events, from + 1, key) - 1
+  const end = forward ? firstAt(events, to + 1, key) : firstAt(events, to, key) - 1
+  for (let i = begin; forward ? i < end : i > end; i += forward ? 1 : -1) {
+    if (found.length >= limit) return { events: found, more: true }
+    if (keep(events[i]!)) found.push(events[i]!)
   }
-  return found
+  return { events: found, more: false }
 }
 
 const firstAt = (events: ReadonlyArray<StoredEvent>, from: number, key: (event: StoredEvent) => number): number =>

@@ -19,11 +19,13 @@ export const toAnswer = (
   offset: number
 ): Exit.Exit<ReadonlyArray<AppendedEntry>, AppendRefused> => {
   const { condition, entries } = command
+  const after = condition?.after
   const refusals: Array<Refusal> = []
   const appended = entries.map(({ events, expected, streamId }, i): AppendedEntry => {
     const [verdict, version, position] = rows[offset + i]!
-    const eventId = verdict === Verdict.idConflict ? idAt(command, position) : null
-    if (verdict > 1) refusals.push({ verdict, streamId, expected, version, position, eventId, after: condition?.after })
+    if (verdict === Verdict.idConflict) {
+      refusals.push({ verdict, expected, version, position, after, ...at(command, position) })
+    } else if (verdict > 1) refusals.push({ verdict, streamId, expected, version, position, after, eventId: null })
     const more = Math.max(0, events.length - 1)
     return { firstVersion: version - more, version, firstPosition: Math.max(0, position - more), position }
   })
@@ -31,9 +33,9 @@ export const toAnswer = (
   return refusal === undefined ? Exit.succeed(appended) : Exit.fail(refusal)
 }
 
-/** The id of an event by its place in a command, from 1. */
-const idAt = ({ entries }: AppendCommand, place: number): EventId =>
-  entries.flatMap(({ events }) => events)[place - 1]!.eventId
+/** The stream and the id of an event by its place in a command, from 1. */
+const at = ({ entries }: AppendCommand, place: number): { readonly streamId: StreamId; readonly eventId: EventId } =>
+  entries.flatMap(({ events, streamId }) => events.map(({ eventId }) => ({ streamId, eventId })))[place - 1]!
 
 /** Why one entry of a command was refused. */
 interface Refusal {
@@ -83,8 +85,22 @@ export const mayPass = (error: SqlError.SqlError): boolean => isLost(error) || e
 export const isEventIdTaken = (error: SqlError.SqlError): boolean =>
   error.reason._tag === "UniqueViolation" && error.reason.constraint === "events_event_id_key"
 
-export const toStoreError = (operation: string, error: SqlError.SqlError, outcome: StoreError["outcome"]): StoreError =>
-  new StoreError({ operation, isRetryable: error.isRetryable || isLost(error), outcome, cause: error })
+/**
+ * What is unknown is not to be retried as it stands: a repetition draws new event ids, and would store the events twice.
+ * `repeatable` says that the caller chose the ids.
+ */
+export const toStoreError = (
+  operation: string,
+  error: SqlError.SqlError,
+  outcome: StoreError["outcome"],
+  repeatable = false
+): StoreError =>
+  new StoreError({
+    operation,
+    isRetryable: mayPass(error) && (outcome === "not-stored" || repeatable),
+    outcome,
+    cause: error
+  })
 
 /** What an error of the database means to the writer; the codes are those that the functions of the schema raise. */
 export const toRefusal = (
@@ -99,7 +115,7 @@ export const toRefusal = (
     return new InvalidInput({ field: "transaction", problem: "is not READ COMMITTED: an append needs that isolation" })
   }
   // data the server cannot take: a number, a text or a nesting beyond what it knows
-  if (code?.startsWith("22") === true || code === "54001") {
+  if (operation === "append" && (code?.startsWith("22") === true || code === "54001")) {
     return new InvalidInput({ field: "events", problem: `cannot be stored by the database: ${error.message}` })
   }
   return toStoreError(operation, error, outcome)

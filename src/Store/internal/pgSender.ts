@@ -26,14 +26,18 @@ export const makeSender = (options: {
   /** `wasLost`: an earlier attempt was sent, and its answer lost, so the commands may be stored. */
   const send = (
     commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean,
     repeatable: boolean,
     wasLost: boolean
-  ): Effect.Effect<ReadonlyArray<AppendExit>> =>
+  ): Effect.Effect<Answers> =>
     Effect.suspend(() => {
       let mayBeStored = wasLost
-      let sent = false
+      let sent: ReadonlyArray<AppendCommand> = []
       const attempt = pool.use((connection) => {
-        sent = true
+        // what may be stored already has to be asked for, by everybody; what was never sent can still be withdrawn
+        if (!mayBeStored) commands = commands.filter(isWanted)
+        if (commands.length === 0) return Effect.succeed([])
+        sent = commands
         // what may be stored already, the database has to look for
         const look = repeatable || mayBeStored
         const [entry, event] = look ? [] : loneEvent(commands)
@@ -46,45 +50,65 @@ export const makeSender = (options: {
       })
       return attempt.pipe(
         Effect.tapError((error) => {
-          mayBeStored ||= sent && isLost(error)
-          sent = false
+          mayBeStored ||= sent.length > 0 && isLost(error)
+          sent = []
           return mayPass(error)
-            ? Effect.logWarning("An append got no answer and is repeated", error.message)
+            ? Effect.logWarning("An append failed for now and is repeated", error.message)
             : Effect.void
         }),
         Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
         Effect.matchEffect({
           onSuccess: (rows) => Effect.succeed(toAnswers(commands, rows)),
-          onFailure: (error) => afterFailure(commands, repeatable, mayBeStored, error)
+          onFailure: (error) => afterFailure(commands, isWanted, repeatable, mayBeStored, error)
         })
       )
     })
 
   const afterFailure = (
     commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean,
     repeatable: boolean,
     mayBeStored: boolean,
     error: SqlError.SqlError
-  ): Effect.Effect<ReadonlyArray<AppendExit>> => {
+  ): Effect.Effect<Answers> => {
     const outcome = mayBeStored ? "unknown" : "not-stored"
-    if (isLost(error)) {
-      const failure = Exit.fail(toStoreError("append", error, outcome))
-      return Effect.succeed(commands.map(() => failure))
-    }
-    // one bad command never fails its neighbours
-    if (commands.length > 1) {
-      return Effect.map(
-        Effect.forEach(commands, (command) => send([command], true, mayBeStored)),
-        (answers) => answers.flat()
+    const failAll = (error: SqlError.SqlError): Answers =>
+      new Map(commands.map((command) => [
+        command,
+        Exit.fail(toStoreError("append", error, outcome, command.repeatable))
+      ]))
+    // the database had all the time it was given: one by one would give it as much again for each
+    if (mayPass(error)) return Effect.succeed(failAll(error))
+    const [command, another] = commands
+    if (command === undefined) return Effect.succeed(new Map())
+    if (another !== undefined) {
+      // one bad command never fails its neighbours: the half without it goes through whole
+      const half = commands.length >>> 1
+      return Effect.zipWith(
+        send(commands.slice(0, half), isWanted, true, mayBeStored),
+        send(commands.slice(half), isWanted, true, mayBeStored),
+        (first, second) => new Map([...first, ...second])
       )
     }
-    if (!repeatable && isEventIdTaken(error)) return send(commands, true, mayBeStored)
-    return Effect.succeed([Exit.fail(toRefusal("append", error, outcome))])
+    if (!repeatable && isEventIdTaken(error)) return send(commands, isWanted, true, mayBeStored)
+    return Effect.succeed(new Map([[command, Exit.fail(toRefusal("append", error, outcome))]]))
   }
 
-  return (commands: ReadonlyArray<AppendCommand>): Effect.Effect<ReadonlyArray<AppendExit>> =>
-    Effect.andThen(recordBatch(commands.length), send(commands, commands.some((command) => command.repeatable), false))
+  return (
+    commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean
+  ): Effect.Effect<ReadonlyArray<AppendExit>> =>
+    Effect.andThen(
+      recordBatch(commands.length),
+      Effect.map(
+        send(commands, isWanted, commands.some((command) => command.repeatable), false),
+        (answers) => commands.map((command) => answers.get(command) ?? Exit.interrupt())
+      )
+    )
 }
+
+/** What became of the commands that were sent; one that was withdrawn before is not in it. */
+type Answers = ReadonlyMap<AppendCommand, AppendExit>
 
 /** The only event of a batch, where it is one event without a condition. */
 const loneEvent = (commands: ReadonlyArray<AppendCommand>): readonly [AppendEntry?, NewEvent?] => {
@@ -95,14 +119,11 @@ const loneEvent = (commands: ReadonlyArray<AppendCommand>): readonly [AppendEntr
   return single ? [entry, entry.events[0]!] : []
 }
 
-const toAnswers = (
-  commands: ReadonlyArray<AppendCommand>,
-  rows: ReadonlyArray<Sql.Values>
-): ReadonlyArray<AppendExit> => {
+const toAnswers = (commands: ReadonlyArray<AppendCommand>, rows: ReadonlyArray<Sql.Values>): Answers => {
   let offset = 0
-  return commands.map((command) => {
+  return new Map(commands.map((command) => {
     const answer = toAnswer(command, rows, offset)
     offset += command.entries.length
-    return answer
-  })
+    return [command, answer]
+  }))
 }

@@ -2,9 +2,8 @@ import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
 import { Cause, Context, Deferred, type Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
-import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, PageRange } from "../LogStorage.ts"
+import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage } from "../LogStorage.ts"
 import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
@@ -48,8 +47,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
   let closing = false
   const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
   const sending = new Set<Fiber.Fiber<ReadonlyArray<AppendExit>>>()
-  const coalescer = new Coalescer(options.lanes, (commands, answer) => {
-    const fiber = runFork(send(commands))
+  const coalescer = new Coalescer(options.lanes, (commands, isWanted, answer) => {
+    const fiber = runFork(send(commands, isWanted))
     sending.add(fiber)
     fiber.addObserver((exit) => {
       sending.delete(fiber)
@@ -94,8 +93,12 @@ export const makePgStorage = Effect.fnUntraced(function*(
   const committed = (streamId: StreamId) =>
     Effect.map(query("info", Sql.streamState(schema, log, streamId)), (rows) => Sql.toState(rows[0]!))
 
+  /** How many events of a stream the transaction staged that is open, if one is. */
   const staged = (streamId: StreamId) =>
-    Effect.map(query("info", Sql.stagedStream(schema, log, streamId)), (rows) => rows.map(Sql.toStored))
+    Effect.flatMap(inTransaction, (open) =>
+      open
+        ? Effect.map(query("read", Sql.stagedCount(schema, log, streamId)), (rows): number => rows[0]![0])
+        : Effect.succeed(0))
 
   return {
     system: options.system,
@@ -104,18 +107,25 @@ export const makePgStorage = Effect.fnUntraced(function*(
 
     streamPage: (streamId, range) =>
       Effect.gen(function*() {
-        const rows = yield* query("read", Sql.streamPage(schema, log, streamId, range))
-        const events = rows.map(Sql.toStored)
-        const open = yield* inTransaction
-        if (!open && events.length > 0) return events
-        // only now it may matter whether the stream was ended
-        const state = yield* committed(streamId)
-        if (state.tombstoned) return yield* new StreamTombstoned({ streamId })
-        return open ? withStaged(events, yield* staged(streamId), state.version, range) : events
+        const page = (yield* staged(streamId)) > 0
+          ? Effect.map(
+            query("read", Sql.streamWithStaged(schema, log, streamId, range)),
+            (rows) => ({ events: rows.map(Sql.toStored), more: false })
+          )
+          : Effect.map(
+            query("read", Sql.streamPage(schema, log, streamId, range)),
+            (rows) => Sql.toPage(rows, range.limit)
+          )
+        const { events, more } = yield* page
+        // nothing to read: only now it may matter whether the stream was ended
+        if (events.length === 0 && (yield* committed(streamId)).tombstoned) {
+          return yield* new StreamTombstoned({ streamId })
+        }
+        return { events, more }
       }),
 
     logPage: (filter, range) =>
-      Effect.map(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => rows.map(Sql.toStored)),
+      Effect.map(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => Sql.toPage(rows, range.limit)),
 
     event: (eventId) =>
       Effect.map(
@@ -126,12 +136,10 @@ export const makePgStorage = Effect.fnUntraced(function*(
     head: Effect.map(query("head", Sql.logHead(schema, log)), (rows) => rows[0]![0]),
 
     stream: (streamId) =>
-      Effect.gen(function*() {
-        const state = yield* committed(streamId)
-        return (yield* inTransaction)
-          ? { ...state, version: state.version + (yield* staged(streamId)).length }
-          : state
-      }),
+      Effect.zipWith(committed(streamId), staged(streamId), (state, count) => ({
+        ...state,
+        version: state.version + count
+      })),
 
     streams: (options) =>
       Effect.map(query("streams", Sql.streamsPage(schema, log, options)), (rows) => rows.map(Sql.toState)),
@@ -196,18 +204,3 @@ const patienceAtClose = "3 seconds"
 
 const closedError = (outcome: StoreError["outcome"]) =>
   new StoreError({ operation: "append", isRetryable: false, outcome, cause: new Error("the event store is closed") })
-
-/** A page of a stream with what the open transaction staged behind its last version. */
-const withStaged = (
-  events: ReadonlyArray<StoredEvent>,
-  staged: ReadonlyArray<StoredEvent>,
-  version: number,
-  { direction, from, limit, to }: PageRange
-): ReadonlyArray<StoredEvent> => {
-  const forward = direction === "forward"
-  const [low, high] = forward ? [from, to] : [to, from]
-  const numbered = staged
-    .map((event, i) => ({ ...event, streamVersion: version + i + 1 }))
-    .filter(({ streamVersion }) => streamVersion >= low && streamVersion <= high)
-  return (forward ? [...events, ...numbered] : [...numbered.reverse(), ...events]).slice(0, limit)
-}

@@ -122,7 +122,14 @@ class Preparation {
   }
 
   command(entries: ReadonlyArray<AppendEntry>, condition: AppendCondition | undefined): AppendCommand {
-    return { entries, condition, bytes: this.bytes ?? this.units, repeatable: this.ids !== undefined }
+    return {
+      entries,
+      // a copy of our own: what the caller does to his later is nothing to us
+      condition: condition && { after: condition.after, items: condition.items.map(withoutEmptyLists) },
+      bytes: this.bytes ?? this.units,
+      // with a Random of the caller's own, a seeded one perhaps, the ids that are made here may come again
+      repeatable: this.ids !== undefined || this.random !== ownRandom
+    }
   }
 
   add(
@@ -176,6 +183,7 @@ class Preparation {
   /** Bytes so far, or fewer where they are far from the limit. */
   private count(added: NewEvent): number {
     this.units += added.data.length + (added.metadata?.length ?? 0)
+    if (added.tags !== null) { for (const tag of added.tags) this.units += tag.length }
     if (this.bytes !== undefined) this.bytes += bytesOf(added)
     else if (this.units * 3 > this.limits.appendBytes) {
       this.bytes = this.added.reduce((sum, event) => sum + bytesOf(event), 0)
@@ -208,15 +216,24 @@ class Preparation {
   private tagsOf(event: any, given: ReadonlyArray<string> | undefined): ReadonlyArray<string> | null | string {
     const declared: ReadonlyArray<string> | undefined = event?.[Event.tags]
     if (declared === undefined && given === undefined) return null
+    if (!Array.isArray(declared ?? []) || !Array.isArray(given ?? [])) return "are not a list of texts"
     const tags = [...new Set([...declared ?? [], ...given ?? []])]
     if (tags.length > this.limits.tags) return `are ${tags.length}, at most ${this.limits.tags} are allowed`
     for (const tag of tags) {
       const problem = problemOfTag(tag)
       if (problem !== undefined) return problem
     }
-    return tags.length === 0 ? null : tags
+    return tags.length === 0 ? null : Object.freeze(tags)
   }
 }
+
+const ownRandom = Context.get(Context.empty(), Random.Random)
+
+/** An empty list asks for nothing: it is as good as none. */
+const withoutEmptyLists = ({ tags, types }: AppendCondition["items"][number]): AppendCondition["items"][number] => ({
+  ...(types === undefined || types.length === 0 ? {} : { types: [...types] }),
+  ...(tags === undefined || tags.length === 0 ? {} : { tags: [...tags] })
+})
 
 const isMetadata = Schema.is(EventMetadata.EventMetadata)
 
@@ -250,8 +267,8 @@ const encoder = new TextEncoder()
 export const byteLength = (text: string, limit: number): number =>
   text.length * 3 <= limit ? text.length : encoder.encode(text).length
 
-const bytesOf = ({ data, metadata }: NewEvent): number =>
-  encoder.encode(data).length + (metadata === null ? 0 : encoder.encode(metadata).length)
+const bytesOf = ({ data, metadata, tags }: NewEvent): number =>
+  encoder.encode(data + (metadata ?? "") + (tags ?? []).join("")).length
 
 export const tooLarge = (field: string, size: number, limit: number) =>
   new InvalidInput({ field, problem: `takes ${size} bytes, at most ${limit} are allowed` })

@@ -1,12 +1,12 @@
-import { Effect, Option, Stream } from "effect"
+import { Array as Arr, type Cause, Effect, Option, type Pull, Stream } from "effect"
 import type { DecodeError } from "../../Stream/DecodeError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { ReadOptions } from "../EventStore.ts"
-import type { PageRange } from "../LogStorage.ts"
+import type { Page, PageRange } from "../LogStorage.ts"
 import { InvalidInput } from "../StoreError.ts"
 
-/** Stored events a page at most asks for, and the bytes of data it aims at: what a reader holds in memory at a time. */
+/** Events that a page holds at most, and the bytes after which it ends: what a reader keeps in memory is a few of these. */
 const pageEvents = 2000
 const firstPageEvents = 200
 const pageBytes = 2 * 1024 * 1024
@@ -16,60 +16,90 @@ type Decode<Out, R> = (
   into: Array<Recorded<Out>>
 ) => Effect.Effect<void, DecodeError, R> | undefined
 
-/** Reads page by page as it is pulled. Pages grow while events are small, so that memory stays flat whatever they hold. */
+interface State {
+  readonly from: number
+  readonly left: number
+  readonly size: number
+}
+
+/**
+ * Reads page by page as it is pulled; a page ends where it has enough bytes, so that memory stays flat whatever the events
+ * hold. From the second page on the next one is under way while one is decoded.
+ */
 export const readPages = <Out, E, R>(options: {
-  readonly range: PageRange
+  readonly range: Omit<PageRange, "bytes">
   readonly cursor: (stored: StoredEvent) => number
-  readonly page: (range: PageRange) => Effect.Effect<ReadonlyArray<StoredEvent>, E>
+  readonly page: (range: PageRange) => Effect.Effect<Page, E>
   readonly decode: Decode<Out, R>
 }): Stream.Stream<Recorded<Out>, E | DecodeError, R> => {
   const { cursor, decode, page, range } = options
-  const forward = range.direction === "forward"
-  interface State {
-    readonly from: number
-    readonly left: number
-    readonly size: number
-  }
-  const first: State = { from: range.from, left: range.limit, size: firstPageEvents }
-  return Stream.paginate(first, ({ from, left, size }) => {
-    const limit = Math.min(size, left)
-    return Effect.flatMap(page({ ...range, from, limit }), (rows) => {
-      const last = rows[rows.length - 1]
-      const next: Option.Option<State> = rows.length < limit || rows.length === left || last === undefined
-        ? Option.none()
-        : Option.some({
-          from: forward ? cursor(last) + 1 : cursor(last) - 1,
-          left: left - rows.length,
-          size: nextSize(rows)
-        })
-      return Effect.map(decodePage(rows, decode), (events) => [events, next] as const)
-    })
-  })
+  const step = range.direction === "forward" ? 1 : -1
+  const load = ({ from, left, size }: State) =>
+    Effect.map(
+      page({ ...range, from, limit: Math.min(size, left), bytes: pageBytes }),
+      ({ events, more }): readonly [ReadonlyArray<StoredEvent>, Option.Option<State>] => {
+        const last = events[events.length - 1]
+        return events.length >= left || last === undefined || !more
+          ? [events.slice(0, left), Option.none()]
+          : [
+            events,
+            Option.some({
+              from: cursor(last) + step,
+              left: left - events.length,
+              size: Math.min(pageEvents, Math.max(firstPageEvents, events.length * 4))
+            })
+          ]
+      }
+    )
+  const first = load({ from: range.from, left: range.limit, size: firstPageEvents })
+  const pages = Stream.unwrap(Effect.map(first, ([events, next]) => {
+    const begin = Stream.fromArray(events)
+    // most reads end here: only the long ones pay for a fibre that reads ahead
+    return Option.isNone(next)
+      ? begin
+      : Stream.concat(begin, Stream.bufferArray(Stream.paginate(next.value, load), { capacity: 1 }))
+  }))
+  return Stream.transformPull(pages, (pull) => Effect.sync(() => decodePages(pull, decode)))
 }
 
-const nextSize = (rows: ReadonlyArray<StoredEvent>): number => {
-  let bytes = 0
-  for (const row of rows) bytes += row.data.length + 200
-  return Math.max(1, Math.min(rows.length * 4, pageEvents, Math.floor(rows.length * pageBytes / bytes)))
-}
-
-const decodePage = <Out, R>(
-  rows: ReadonlyArray<StoredEvent>,
+/** Decodes pages as they come. What comes before an event that does not decode is handed out before the stream fails. */
+const decodePages = <Out, E, R>(
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<StoredEvent>, E>,
   decode: Decode<Out, R>
-): Effect.Effect<Array<Recorded<Out>>, DecodeError, R> => {
-  const events: Array<Recorded<Out>> = []
-  const decodeFrom = (start: number): Effect.Effect<Array<Recorded<Out>>, DecodeError, R> => {
+): Pull.Pull<Arr.NonEmptyReadonlyArray<Recorded<Out>>, E | DecodeError, void, R> => {
+  let failure: Cause.Cause<DecodeError> | undefined
+  const decodeFrom = (
+    rows: ReadonlyArray<StoredEvent>,
+    start: number,
+    events: Array<Recorded<Out>>
+  ): Effect.Effect<Array<Recorded<Out>>, DecodeError, R> => {
     for (let i = start; i < rows.length; i++) {
       const waiting = decode(rows[i]!, events)
-      if (waiting !== undefined) return Effect.flatMap(waiting, () => decodeFrom(i + 1))
+      if (waiting === undefined) continue
+      return Effect.matchCauseEffect(waiting, {
+        onSuccess: () => decodeFrom(rows, i + 1, events),
+        onFailure: (cause) => {
+          if (events.length === 0) return Effect.failCause(cause)
+          failure = cause
+          return Effect.succeed(events)
+        }
+      })
     }
     return Effect.succeed(events)
   }
-  return Effect.suspend(() => decodeFrom(0))
+  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Recorded<Out>>, E | DecodeError, void, R> = Effect.suspend(() =>
+    failure === undefined
+      ? Effect.flatMap(pull, (rows) =>
+        Effect.flatMap(decodeFrom(rows, 0, []), (events) =>
+          // upcasters may drop all of a page
+          Arr.isReadonlyArrayNonEmpty(events) ? Effect.succeed(events) : next))
+      : Effect.failCause(failure)
+  )
+  return next
 }
 
-/** Checks a range and fills in what was left out; `start` and `end` are its bounds in forward direction. */
-export const toRange = (options: ReadOptions | undefined): Effect.Effect<PageRange, InvalidInput> => {
+/** Checks a range and fills in what was left out. */
+export const toRange = (options: ReadOptions | undefined): Effect.Effect<Omit<PageRange, "bytes">, InvalidInput> => {
   const direction = options?.direction ?? "forward"
   if (direction !== "forward" && direction !== "backward") {
     return new InvalidInput({ field: "direction", problem: `is ${String(direction)}, not forward or backward` })

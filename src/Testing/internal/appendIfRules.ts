@@ -16,6 +16,28 @@ const fresh = () => {
 }
 
 export const appendIfRules: Rules = (rule) => {
+  rule("takes an empty list of a condition for none", function*(store) {
+    const { stream, tag, type } = fresh()
+    yield* store.append(stream, [tagged(type, tag("a")), raw(type)])
+    const tagsOnly = { items: [{ types: [], tags: [tag("a")] }], after: 0 }
+    yield* refused(store, stream, store.appendIf(tagsOnly, entry(stream, [raw(type)])), "AppendConditionFailed")
+    const typesOnly = { items: [{ types: [type], tags: [] }], after: 0 }
+    const error = yield* refused(
+      store,
+      stream,
+      store.appendIf(typesOnly, entry(stream, [raw(type)])),
+      "AppendConditionFailed"
+    )
+    // the newest event of the type has no tags
+    equal(error.position, (yield* collect(store.read(stream)))[1]!.position)
+    yield* refused(
+      store,
+      stream,
+      store.appendIf({ items: [{ types: [], tags: [] }], after: 0 }, entry(stream, [raw(type)])),
+      "InvalidInput"
+    )
+  })
+
   rule("stores where no event of the condition is there", function*(store) {
     const { stream, tag, type } = fresh()
     const [appended] = yield* store.appendIf({ items: [{ types: [type], tags: [tag("a")] }], after: 0 }, [

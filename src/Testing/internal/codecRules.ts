@@ -1,5 +1,5 @@
 import { assert, expect } from "@effect/vitest"
-import { BigDecimal, Chunk, Context, DateTime, Duration, Effect, Equal, HashMap, Option, Schema } from "effect"
+import { BigDecimal, Chunk, Context, DateTime, Duration, Effect, Equal, HashMap, Option, Schema, Stream } from "effect"
 import * as Event from "../../Event/Event.ts"
 import * as RawEvent from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
@@ -88,6 +88,21 @@ export const codecRules: Rules = (rule) => {
       equal(recorded.length, events.length)
     })
   }
+
+  rule("hands out what comes before an event that does not decode", function*(store) {
+    const name = freshName()
+    const category = Category.make(name, { id: Schema.String, events: [Noted] })
+    yield* store.append(category.stream("1"), [new Noted({ text: "a" }), new Noted({ text: "b" })])
+    yield* store.append(Category.rawStream(`${name}-1`), [raw("Unheard")])
+    yield* store.append(category.stream("1"), [new Noted({ text: "c" })])
+    const seen: Array<string> = []
+    const reading = Stream.runForEach(
+      store.read(category.stream("1")),
+      ({ event }) => Effect.sync(() => seen.push(event.text))
+    )
+    has(yield* fails(reading, "UnknownEventType"), { streamVersion: 3 })
+    equal(seen, ["a", "b"])
+  })
 
   rule("reads an event without fields", function*(store) {
     const stream = Category.make(freshName(), { id: Schema.String, events: [Empty] }).stream("1")

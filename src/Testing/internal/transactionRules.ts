@@ -222,6 +222,30 @@ export const transactionRules: Rules = (rule, { transactions }) => {
     equal(yield* texts(store, stream), ["a", "b", "c"])
   })
 
+  rule("keeps what siblings of a nested transaction append at the same time", function*(store) {
+    const [one, two] = [freshStream(), freshStream()]
+    yield* store.transaction(
+      Effect.all([
+        store.transaction(Effect.andThen(store.append(one, notes("a")), Effect.sleep(5))),
+        Effect.andThen(Effect.sleep(2), store.append(two, notes("b")))
+      ], { concurrency: "unbounded" })
+    )
+    equal([yield* texts(store, one), yield* texts(store, two)], [["a"], ["b"]])
+  })
+
+  rule("does not take an append for stored that comes after the end of its transaction", function*(store) {
+    const stream = freshStream()
+    const late = yield* store.transaction(Effect.gen(function*() {
+      const latch = yield* Latch.make()
+      const fiber = yield* Effect.forkDetach(Effect.exit(latch.whenOpen(store.append(stream, notes("late")))))
+      return { latch, fiber }
+    }))
+    yield* late.latch.open
+    const exit = yield* Fiber.join(late.fiber)
+    // stored or refused: what it may not do is answer that it is stored, and lose it
+    equal((yield* texts(store, stream)).length, exit._tag === "Success" ? 1 : 0)
+  })
+
   rule("stores nothing of a nested transaction where the one around it fails", function*(store) {
     const stream = freshStream()
     yield* Effect.exit(store.transaction(
@@ -278,6 +302,36 @@ const openTransactionRules = (rule: Rule) => {
     assert.isTrue(Result.isSuccess(result))
     equal(yield* store.head(), head + 2)
   })
+
+  rule(
+    "shows staged events behind what others store meanwhile, without a hole and without a repetition",
+    function*(store) {
+      const stream = freshStream()
+      yield* store.append(stream, notes("a"))
+      const others = (text: string) => Effect.forkDetach(store.append(stream, notes(text)))
+      const read = Effect.map(
+        collect(store.read(stream)),
+        (events) =>
+          events.map(({ event, streamVersion }) => `${streamVersion}${event._tag === "Noted" ? event.text : ""}`)
+      )
+      const [outer, inner] = [yield* Latch.make(), yield* Latch.make()]
+      const fiber = yield* Effect.forkChild(store.transaction(Effect.gen(function*() {
+        yield* store.append(stream, notes("x", "y"))
+        const before = yield* read
+        yield* inner.open
+        yield* outer.await
+        const after = yield* read
+        // what was seen is what an expected version means
+        const stale = yield* Effect.exit(store.append(stream, notes("z"), { expected: 3 }))
+        return { before, after, stale: stale._tag }
+      })))
+      yield* inner.await
+      yield* Fiber.join(yield* others("b"))
+      yield* outer.open
+      equal(yield* Fiber.join(fiber), { before: ["1a", "2x", "3y"], after: ["1a", "2b", "3x", "4y"], stale: "Failure" })
+      equal(yield* texts(store, stream), ["a", "b", "x", "y"])
+    }
+  )
 
   rule("does not hold up other appends while a transaction is open", function*(store) {
     const [stream, other] = [freshStream(), freshStream()]
