@@ -41,6 +41,8 @@ const entrypoints = () =>
   )
 
 const checks: Record<string, () => Promise<Outcome>> = {
+  // first, because lint follows the package's name into what was built last
+  build: () => script("build.ts"),
   format: () => tool("dprint/bin.cjs", "check"),
   lint: () => tool("oxlint/bin/oxlint", "--deny-warnings"),
   types: async () =>
@@ -61,7 +63,6 @@ const checks: Record<string, () => Promise<Outcome>> = {
     ),
   unused: () => tool("knip/bin/knip.js"),
   examples: () => script("doctest.ts"),
-  build: () => script("build.ts"),
   pack: () => run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", packed]),
   publint: () => tool("publint/src/cli.js", tarball(), "--strict"),
   "types of the package": () =>

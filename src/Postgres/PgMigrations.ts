@@ -80,6 +80,7 @@ export const migrate = (
       yield* sql`SELECT pg_advisory_xact_lock(hashtext('effect-eventstore'), hashtext(${schema}))`
       const found = yield* sql`SELECT 1 AS found WHERE to_regnamespace(${schema}) IS NOT NULL`
       if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
+      const [before] = yield* sql<{ path: string }>`SELECT current_setting('search_path') AS path`
       yield* sql`SELECT set_config('search_path', ${`${toSql(schema)}, pg_temp`}, true)`
       yield* Effect.provideService(
         Migrator.make({})({
@@ -96,6 +97,8 @@ export const migrate = (
         SqlClient.SqlClient,
         sql
       )
+      // this may be a part of the caller's own transaction
+      yield* sql`SELECT set_config('search_path', ${before!.path}, true)`
     })).pipe(
       // a stricter transaction would look for what is done with a snapshot that is older than the lock
       Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED")

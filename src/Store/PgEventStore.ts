@@ -9,7 +9,7 @@ import { type Migrator, SqlError } from "effect/sql"
 import * as PgMigrations from "../Postgres/PgMigrations.ts"
 import { probe } from "../Postgres/PgProbe.ts"
 import { defaultName, toSql } from "../Postgres/SchemaName.ts"
-import type { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
+import { UnsupportedDatabase } from "../Postgres/UnsupportedDatabase.ts"
 import { EventStore } from "./EventStore.ts"
 import { conflictAtCommit } from "./internal/pgRefusals.ts"
 import { makePgStorage } from "./internal/pgStorage.ts"
@@ -53,12 +53,16 @@ export const layerStore = (
       const sql = yield* PgClient.PgClient
       const schema = options?.schema ?? defaultName
       const log = options?.log ?? 1
+      const lanes = options?.lanes ?? 2
+      if (!Number.isSafeInteger(lanes) || lanes < 1) {
+        return yield* new UnsupportedDatabase({ problem: `lanes is ${lanes}: appends need at least one connection` })
+      }
       yield* probe(sql, { schema, log })
       const storage = yield* makePgStorage(sql, {
         system: "postgresql",
         schema: toSql(schema),
         log,
-        lanes: options?.lanes ?? 2,
+        lanes,
         reconnectFor: Duration.fromInputUnsafe(options?.reconnectFor ?? "30 seconds")
       })
       return EventStore.make(storage, options?.limits)

@@ -11,7 +11,7 @@ import type { Recorded } from "../../Stream/Recorded.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
-import { defaults, type Limits } from "../Limits.ts"
+import { type Limits, withDefaults } from "../Limits.ts"
 import type {
   AppendCondition,
   AppendedEntry,
@@ -30,7 +30,7 @@ type AnyStream = Category.StreamRef<never, unknown, any>
 
 /** The typed, checked, observed store on top of a storage: what all layers have in common. */
 export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventStore["Service"] => {
-  const limits = { ...defaults, ...options }
+  const limits = withDefaults(options)
   const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
 
   const appendEntries = (

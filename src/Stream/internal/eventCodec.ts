@@ -141,6 +141,11 @@ const compile = (type: Event.Any): CompiledType => {
     Schema.decodeUnknownEffect(Schema.toCodecJson(schema as Schema.Top)) as CompiledType["decoders"][number]
   const { current, shapes } = type
   const codec = current && Schema.toCodecJson(current as unknown as Schema.Codec<unknown>)
+  if (current !== undefined && contains(SchemaAST.toEncoded(current.ast), SchemaAST.isObjectKeyword)) {
+    throw new Error(
+      `The event type ${type.tag} uses Schema.ObjectKeyword, which keeps nothing of a Date or a Map; use Schema.Json`
+    )
+  }
   return {
     type,
     encode: codec && encoderOf(codec),
@@ -148,26 +153,30 @@ const compile = (type: Event.Any): CompiledType => {
   }
 }
 
-/**
- * Tells whether what a codec yields may be no JSON: `Schema.Any` lets everything through, and `JSON.stringify` would turn
- * a Date into a text and a Map into nothing.
- */
-const takesAnything = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST> = new Set()): boolean => {
+/** Tells whether a schema or a part of it is one that `is` looks for. */
+const contains = (
+  ast: SchemaAST.AST,
+  is: (ast: SchemaAST.AST) => boolean,
+  seen: Set<SchemaAST.AST> = new Set()
+): boolean => {
   if (seen.has(ast)) return false
   seen.add(ast)
-  const some = (asts: ReadonlyArray<SchemaAST.AST>) => asts.some((ast) => takesAnything(ast, seen))
-  if (SchemaAST.isAny(ast)) return true
+  const some = (asts: ReadonlyArray<SchemaAST.AST>) => asts.some((ast) => contains(ast, is, seen))
+  if (is(ast)) return true
   if (SchemaAST.isArrays(ast)) return some(ast.elements) || some(ast.rest)
   if (SchemaAST.isObjects(ast)) return some([...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type))
   if (SchemaAST.isUnion(ast)) return some(ast.types)
-  return SchemaAST.isSuspend(ast) && takesAnything(ast.thunk(), seen)
+  return SchemaAST.isSuspend(ast) && contains(ast.thunk(), is, seen)
 }
 
 const checkJson = Schema.decodeUnknownEffect(Schema.Json)
 
 const encoderOf = (codec: Schema.Codec<unknown, unknown>): NonNullable<CompiledType["encode"]> => {
   const encode = Schema.encodeUnknownEffect(codec)
-  return takesAnything(Schema.toEncoded(codec).ast) ? (event) => Effect.flatMap(encode(event), checkJson) : encode
+  // Schema.Any lets everything through, and JSON.stringify would turn a Date into a text and a Map into nothing
+  return contains(Schema.toEncoded(codec).ast, SchemaAST.isAny)
+    ? (event) => Effect.flatMap(encode(event), checkJson)
+    : encode
 }
 
 const upcast = (
@@ -193,9 +202,21 @@ const toRecorded = <E>(stored: StoredEvent, event: E, part: number): Recorded<E>
   position: stored.position as Position,
   metadata: stored.metadata === null ? EventMetadata.empty : JSON.parse(stored.metadata),
   tags: stored.tags ?? noTags,
-  recordedAt: DateTime.makeUnsafe(stored.recordedAt),
+  recordedAt: timeOf(stored.recordedAt),
   part
 })
+
+let lastMillis = 0
+let lastTime = DateTime.makeUnsafe(lastMillis)
+
+/** Events that were stored together have the same time, and making one takes as long as decoding a small event. */
+const timeOf = (millis: number): DateTime.Utc => {
+  if (millis !== lastMillis) {
+    lastTime = DateTime.makeUnsafe(millis)
+    lastMillis = millis
+  }
+  return lastTime
+}
 
 const noTags: ReadonlyArray<string> = Object.freeze([])
 
