@@ -42,16 +42,16 @@ const hex = Array.from({ length: 0x10000 }, (_, i) => i.toString(16).padStart(4,
  */
 export const makeUnsafe = (millis: number, random: Random.Random): EventId => {
   const high = Math.floor(millis / 0x10000)
-  const a = random.nextDoubleUnsafe() * 0x1000000000000
-  const b = random.nextDoubleUnsafe() * 0x1000000000000
-  const aHigh = Math.floor(a / 0x100000000) & 0xfff
-  const aLow = a % 0x100000000
-  const bHigh = Math.floor(b / 0x100000000) & 0xffff
-  const bLow = b % 0x100000000
-  return (hex[Math.floor(high / 0x10000) & 0xffff]! + hex[high & 0xffff]! + "-" + hex[millis & 0xffff]! + "-" +
-    hex[0x7000 | aHigh]! + "-" + hex[0x8000 | (bHigh & 0x3fff)]! + "-" + hex[Math.floor(aLow / 0x10000) & 0xffff]! +
-    hex[aLow & 0xffff]! + hex[Math.floor(bLow / 0x10000) & 0xffff]!) as EventId
+  const a = word(random)
+  const b = word(random)
+  const c = word(random)
+  return (hex[(high >>> 16) & 0xffff]! + hex[high & 0xffff]! + "-" + hex[millis & 0xffff]! + "-" +
+    hex[0x7000 | (a & 0xfff)]! + "-" + hex[0x8000 | ((a >>> 16) & 0x3fff)]! + "-" + hex[b >>> 16]! + hex[b & 0xffff]! +
+    hex[c & 0xffff]!) as EventId
 }
+
+/** 32 random bits. */
+const word = (random: Random.Random): number => (random.nextDoubleUnsafe() * 0x100000000) >>> 0
 
 /**
  * Makes a UUID version 7 by `Clock` and `Random`.

@@ -33,27 +33,24 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
   const limits = withDefaults(options)
   const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
 
-  const appendEntries = (
+  const appendEntries = <A>(
     operation: string,
     entries: ReadonlyArray<Entry>,
     condition: AppendCondition | undefined,
-    fieldOf: (index: number) => string
-  ): Effect.Effect<ReadonlyArray<Appended>, any> =>
+    fieldOf: (index: number) => string,
+    answer: (appended: ReadonlyArray<AppendedEntry>) => A
+  ): Effect.Effect<A, any> =>
     observe(operation, entries.length === 1 ? Category.name(entries[0]!.stream) : undefined)(
       Effect.withFiber((fiber) =>
-        Effect.flatMap(
-          prepareAppend(fiber, limits, entries, condition, fieldOf),
-          (command) =>
-            Effect.map(storage.append(command), (answers) => {
-              let count = 0
-              const appended = answers.map((answer, i) => {
-                count += entries[i]!.events.length
-                return toAppended(entries[i]!.stream.streamId, answer)
-              })
-              eventsAppended.updateUnsafe(count, fiber.context)
-              return appended
-            })
-        )
+        Effect.flatMap(prepareAppend(fiber, limits, entries, condition, fieldOf), (command) =>
+          Effect.map(storage.append(command), (appended) => {
+            let count = 0
+            for (const { events } of command.entries) {
+              count += events.length
+            }
+            eventsAppended.updateUnsafe(count, fiber.context)
+            return answer(appended)
+          }))
       )
     )
 
@@ -64,7 +61,11 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
   ): Effect.Effect<ReadonlyArray<Appended>, any> =>
     entries.length === 0
       ? Effect.fail(new InvalidInput({ field: "entries", problem: "are empty" }))
-      : appendEntries(operation, entries, condition, (index) => `entries[${index}].`)
+      : appendEntries(operation, entries, condition, (index) =>
+        `entries[${index}].`, (appended) =>
+        appended.map((entry, i) =>
+          toAppended(entries[i]!.stream.streamId, entry)
+        ))
 
   const countPage = ({ events }: Page) => Metric.update(eventsRead, events.length)
 
@@ -113,18 +114,12 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
 
   return {
     append: (stream, events, options) =>
-      Effect.map(
-        appendEntries(
-          "append",
-          [{
-            stream: stream as AnyStream,
-            events,
-            expected: options?.expected === undefined ? "any" : options.expected
-          }],
-          undefined,
-          noPrefix
-        ),
-        (appended) => appended[0]!
+      appendEntries(
+        "append",
+        [{ stream: stream as AnyStream, events, expected: options?.expected === undefined ? "any" : options.expected }],
+        undefined,
+        noPrefix,
+        ([entry]) => toAppended(stream.streamId, entry!)
       ),
 
     appendAll: (entries) => appendAll("appendAll", entries, undefined),

@@ -30,6 +30,8 @@ import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } fr
 interface MemoryStream {
   readonly streamId: StreamId.StreamId
   readonly events: Array<StoredEvent>
+  /** The events of its whole category, in the order of positions. */
+  readonly category: Array<StoredEvent>
   truncatedBefore: number
   tombstoned: boolean
   metadata: string | null
@@ -172,7 +174,7 @@ export const makeMemoryStorage = (): LogStorage => {
         const stored = toStored(event, streamId, stream!.events.length + 1, log.length + 1, now)
         log.push(stored)
         if (stream!.events.push(stored) === 1) sorted = undefined
-        byCategory.get(StreamId.category(streamId))!.push(stored)
+        stream!.category.push(stored)
       }
       const head = headOf(streamId)
       const more = Math.max(0, events.length - 1)
@@ -184,10 +186,11 @@ export const makeMemoryStorage = (): LogStorage => {
   const open = (streamId: StreamId.StreamId): MemoryStream => {
     const known = streams.get(streamId)
     if (known !== undefined) return known
-    const stream = { streamId, events: [], truncatedBefore: 0, tombstoned: false, metadata: null }
+    const name = StreamId.category(streamId)
+    const category = byCategory.get(name) ?? []
+    byCategory.set(name, category)
+    const stream = { streamId, events: [], category, truncatedBefore: 0, tombstoned: false, metadata: null }
     streams.set(streamId, stream)
-    const category = StreamId.category(streamId)
-    if (!byCategory.has(category)) byCategory.set(category, [])
     return stream
   }
 
@@ -195,8 +198,9 @@ export const makeMemoryStorage = (): LogStorage => {
   const takeBack = (length: number) => {
     while (log.length > length) {
       const event = log.pop()!
-      streams.get(event.streamId)!.events.pop()
-      byCategory.get(StreamId.category(event.streamId))!.pop()
+      const stream = streams.get(event.streamId)!
+      stream.events.pop()
+      stream.category.pop()
       ids.delete(event.eventId)
     }
     indexed = Math.min(indexed, length)

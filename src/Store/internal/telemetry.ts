@@ -47,10 +47,14 @@ export const makeTelemetry = (system: string): Telemetry => {
   return {
     observe: (operation, target) => (effect) => {
       const metric = durationOf(operation)
-      const named = { ...attributes, "db.operation.name": operation }
       return Effect.useSpan(
         `eventstore.${operation}`,
-        { kind: "client", attributes: target === undefined ? named : { ...named, "db.collection.name": target } },
+        {
+          kind: "client",
+          attributes: target === undefined
+            ? { "db.system.name": system, "db.operation.name": operation }
+            : { "db.system.name": system, "db.operation.name": operation, "db.collection.name": target }
+        },
         () =>
           Effect.withFiber((fiber) => {
             const clock = fiber.getRef(Clock.Clock)
