@@ -119,12 +119,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
   )
 $$`,
 
-  // The newest event that breaks a condition, or NULL. MATERIALIZED keeps the planner from walking the log backwards in
-  // the hope of an early hit.
+  // The newest event that breaks a condition, or NULL. Types are probed one by one. For tags, the few events after a
+  // recent position are looked at one by one; only for an older one the index of tags is asked. MATERIALIZED keeps the
+  // planner from walking the log backwards in the hope of an early hit.
   `CREATE FUNCTION condition_broken_at(p_log integer, p_condition json, p_staged boolean) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_after bigint := (p_condition->>'after')::bigint;
+  v_head bigint := log_head(p_log);
   v_found bigint;
   v_newest bigint;
   v_item record;
@@ -134,8 +136,21 @@ BEGIN
     FROM json_to_recordset(p_condition->'items') AS i(types text[], tags text[])
   LOOP
     IF v_item.tags IS NULL THEN
-      SELECT max(e.position) INTO v_found FROM events e
-      WHERE e.log_id = p_log AND e.position > v_after AND e.event_type = ANY (v_item.types);
+      SELECT max(newest.position) INTO v_found
+      FROM unnest(v_item.types) AS t(event_type)
+      CROSS JOIN LATERAL (
+        SELECT e.position FROM events e
+        WHERE e.log_id = p_log AND e.event_type = t.event_type AND e.position > v_after
+        ORDER BY e.position DESC
+        LIMIT 1
+      ) newest;
+    ELSIF v_head - v_after <= 1000 THEN
+      WITH recent AS MATERIALIZED (
+        SELECT e.position, e.event_type, e.tags FROM events e
+        WHERE e.log_id = p_log AND e.position > v_after
+      )
+      SELECT max(r.position) INTO v_found FROM recent r
+      WHERE r.tags @> v_item.tags AND (v_item.types IS NULL OR r.event_type = ANY (v_item.types));
     ELSE
       WITH tagged AS MATERIALIZED (
         SELECT e.position, e.event_type FROM events e
@@ -151,7 +166,7 @@ BEGIN
         AND (v_item.types IS NULL OR e.event_type = ANY (v_item.types))
         AND (v_item.tags IS NULL OR e.tags @> v_item.tags)
     ) THEN
-      v_newest := log_head(p_log) + 1;
+      v_newest := v_head + 1;
     END IF;
   END LOOP;
   RETURN v_newest;

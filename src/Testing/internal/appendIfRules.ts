@@ -228,6 +228,22 @@ export const appendIfRules: Rules = (rule) => {
     yield* refused(store, other, append, "AppendConditionFailed")
   })
 
+  rule("asks for nothing with an empty list of types or of tags beside one that is not", function*(store) {
+    const { other, stream, tag, type } = fresh()
+    yield* store.append(stream, [raw(type), tagged(`${type}-tagged`, tag("a"))])
+    for (const item of [{ types: [type], tags: [] }, { types: [], tags: [tag("a")] }]) {
+      const append = store.appendIf({ items: [item], after: 0 }, [entry(other, [raw(type)])])
+      yield* refused(store, other, append, "AppendConditionFailed")
+      yield* refused(store, other, store.transaction(append), "AppendConditionFailed")
+    }
+    // nor do events of an open transaction escape it
+    const twice = store.transaction(Effect.andThen(
+      store.append(stream, [raw(`${type}-staged`)]),
+      store.appendIf({ items: [{ types: [`${type}-staged`], tags: [] }], after: 0 }, [entry(other, [raw(type)])])
+    ))
+    yield* refused(store, other, twice, "AppendConditionFailed")
+  })
+
   rule("holds a position beyond the end of the log for one that nothing came after", function*(store) {
     const { stream, type } = fresh()
     yield* store.append(stream, [raw(type)])
