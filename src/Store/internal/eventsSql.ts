@@ -15,6 +15,8 @@ import type {
 export interface Statement {
   readonly text: string
   readonly params: ReadonlyArray<unknown>
+  /** Whether it must not be prepared, as the plan depends on the parameters. */
+  readonly isPlannedAnew?: boolean
 }
 
 /** A row as the driver gives it, by place. */
@@ -263,9 +265,10 @@ export const streamWithStaged = (
 }
 
 /**
- * A page of the log. Without categories, types or tags it is a range of the primary key; with them the indexes
- * events_category_idx, events_type_idx and events_tags_idx serve it. Hidden events are looked for only where the log has
- * any: the first EXISTS is evaluated once.
+ * A page of the log. Without types, categories or tags it is a range of the primary key. One type or category is a range
+ * of events_type_idx or events_category_idx; a few are one range each, merged in the order of positions as far as the page
+ * reaches. Tags are looked up in events_tags_idx where they are rare, a prefix in events_stream_version_key where few
+ * streams have it. Hidden events are looked for only where the log has any: the first EXISTS is evaluated once.
  */
 export const logPage = (
   schema: string,
@@ -275,28 +278,40 @@ export const logPage = (
 ): Statement => {
   const forward = direction === "forward"
   const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit), BigInt(bytes)]
+  const parameter = (value: unknown, type: string) => `$${params.push(value)}::${type}`
   const conditions: Array<string> = []
-  const where = (condition: (parameter: string) => string, value: unknown) => {
-    if (value === null) return
-    params.push(value)
-    conditions.push(`\n            AND ${condition(`$${params.length}`)}`)
+  const where = (value: unknown, type: string, condition: (parameter: string) => string) => {
+    if (value !== null) conditions.push(condition(parameter(value, type)))
   }
-  where((p) => `e.event_type = ANY (${p}::text[])`, filter.types)
-  // one value keeps the index's order, a list has to be sorted
-  const [category, ...others] = filter.categories ?? []
-  if (category !== undefined && others.length === 0) {
-    where((p) => `split_part(e.stream_id, '-', 1) = ${p}::text`, category)
-  } else where((p) => `split_part(e.stream_id, '-', 1) = ANY (${p}::text[])`, filter.categories)
-  where((p) => `starts_with(e.stream_id, ${p}::text)`, filter.streamPrefix)
-  where((p) => `e.tags @> ${p}::text[]`, filter.tags)
-  if (filter.tags !== null && filter.tags.length > 0) conditions.push("\n            AND e.tags IS NOT NULL")
-  where((p) => `e.recorded_at >= to_timestamp(${p}::float8)`, seconds(filter.recordedFrom))
-  where((p) => `e.recorded_at < to_timestamp(${p}::float8)`, seconds(filter.recordedUntil))
-  const page = `${unbounded}
+  where(filter.streamPrefix, "text", (p) => `starts_with(e.stream_id, ${p})`)
+  where(filter.tags, "text[]", (p) => `e.tags @> ${p}`)
+  where(seconds(filter.recordedFrom), "float8", (p) => `e.recorded_at >= to_timestamp(${p})`)
+  where(seconds(filter.recordedUntil), "float8", (p) => `e.recorded_at < to_timestamp(${p})`)
+  const lists = [
+    { expression: "e.event_type", values: distinct(filter.types) },
+    { expression: "split_part(e.stream_id, '-', 1)", values: distinct(filter.categories) }
+  ].filter(({ values }) => values !== undefined)
+  const ranges = lists.reduce((product, { values }) => product * values!.length, 1)
+  // each way to take one value of every list; too many of them are a filter
+  let alternatives: ReadonlyArray<ReadonlyArray<string>> = [[]]
+  for (const { expression, values } of lists) {
+    if (ranges > mergedRanges || ranges === 0) {
+      where(values!, "text[]", (p) => `${expression} = ANY (${p})`)
+    } else {
+      const equalities = values!.map((value) => `${expression} = ${parameter(value, "text")}`)
+      alternatives = alternatives.flatMap((others) => equalities.map((equality) => [...others, equality]))
+    }
+  }
+  const order = `
+          ORDER BY e.position ${forward ? "ASC" : "DESC"}
+          LIMIT $4::int8`
+  const range = (equalities: ReadonlyArray<string>) => `
           FROM ${schema}.events e
           WHERE e.log_id = $1::int4
             AND e.position ${forward ? ">=" : "<="} $2::int8
-            AND e.position ${forward ? "<=" : ">="} $3::int8${conditions.join("")}
+            AND e.position ${forward ? "<=" : ">="} $3::int8${
+    [...equalities, ...conditions].map((condition) => `\n            AND ${condition}`).join("")
+  }
             AND (
               NOT EXISTS (
                 SELECT FROM ${schema}.stream_states s WHERE s.log_id = $1::int4 AND (s.tombstoned OR s.truncated_before > 1)
@@ -306,11 +321,22 @@ export const logPage = (
                 WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
                   AND (s.tombstoned OR s.truncated_before > e.stream_version)
               )
-            )
-          ORDER BY e.position ${forward ? "ASC" : "DESC"}
-          LIMIT $4::int8`
-  return { text: bounded(page, "position", forward, "$5"), params }
+            )${order}`
+  const source = alternatives.length === 1 ? range(alternatives[0]!) : `
+          FROM (${alternatives.map((equalities) => `(SELECT e.*${range(equalities)})`).join(" UNION ALL ")}) e${order}`
+  return {
+    text: bounded(`${unbounded}${source}`, "position", forward, "$5"),
+    params,
+    // which index is the right one depends on the values, so a plan that is kept for all of them would be a bad one
+    isPlannedAnew: ranges > mergedRanges || lists.length > 1 || filter.tags !== null || filter.streamPrefix !== null
+  }
 }
+
+/** Ranges of an index that are read one by one, and merged. */
+const mergedRanges = 16
+
+const distinct = (values: ReadonlyArray<string> | null): ReadonlyArray<string> | undefined =>
+  values === null ? undefined : [...new Set(values)]
 
 const seconds = (millis: number | null): number | null => millis === null ? null : millis / 1000
 

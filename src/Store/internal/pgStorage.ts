@@ -75,9 +75,14 @@ export const makePgStorage = Effect.fnUntraced(function*(
 
   const query = (
     operation: string,
-    { params, text }: Sql.Statement
-  ): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> =>
-    Effect.mapError(sql.unsafe(text, params).values, (error) => toStoreError(operation, error, "not-stored"))
+    { isPlannedAnew, params, text }: Sql.Statement
+  ): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> => {
+    const statement = sql.unsafe(text, params)
+    return Effect.mapError(
+      isPlannedAnew === true ? statement.valuesUnprepared : statement.values,
+      (error) => toStoreError(operation, error, "not-stored")
+    )
+  }
 
   /** Stages a command in the transaction that is open: checked now, stored at COMMIT. */
   const stage = (
