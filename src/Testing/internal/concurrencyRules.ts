@@ -219,9 +219,11 @@ export const concurrencyRules: Rules = (rule) => {
         const fiber = yield* Effect.forkChild(store.append(stream, someNotes(5)))
         for (let n = 0; n < i % 8; n++) yield* Effect.yieldNow
         yield* Fiber.interrupt(fiber)
-        const { version } = yield* store.append(stream, notes("after"))
-        assert.include([1, 6], version)
-        equal((yield* texts(store, stream)).length, version)
+        yield* store.append(stream, notes("after"))
+        // what was under way may still come, before this one or behind it
+        const stored = yield* texts(store, stream)
+        assert.include([1, 6], stored.length)
+        if (stored.length > 1) equal(stored.filter((text) => text !== "after"), ["1", "2", "3", "4", "5"])
       }))
   })
 
