@@ -77,7 +77,7 @@ const explain = (sql: PgClient.PgClient, statement: string) =>
     }
   })
 
-const literal = (value: unknown): string =>
+const literal = (value: any): string =>
   value === null ?
     "NULL" :
     Array.isArray(value) ?
