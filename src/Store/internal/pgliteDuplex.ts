@@ -17,6 +17,8 @@ const rollback = frame("Q", Buffer.from("ROLLBACK\0"))
 const authenticated = frame("R", int32(0))
 const canceled = Buffer.concat([frame("E", Buffer.from("SERROR\0C57014\0Mcanceled\0\0")), idle])
 
+const breathMillis = 5
+
 /**
  * Lets the native Postgres client talk to PGlite: each call of the function it returns opens a connection, and all
  * connections share PGlite's one backend. Therefore it runs whole request cycles only, keeps PGlite's own transaction
@@ -26,6 +28,17 @@ const canceled = Buffer.concat([frame("E", Buffer.from("SERROR\0C57014\0Mcancele
 export const pgliteDuplex = (db: PGlite): () => Duplex => {
   const sessions = new Map<number, Session>()
   let lastPid = 0
+  let breathed = performance.now()
+
+  /**
+   * Lets timers and sockets have their turn, often enough. Nothing here leaves the promise queue by itself: an answer is
+   * handed over, and the next request comes back, before the caller of `push` goes on.
+   */
+  const breathe = async () => {
+    if (performance.now() - breathed < breathMillis) return
+    await new Promise((resolve) => setImmediate(resolve))
+    breathed = performance.now()
+  }
 
   class Session extends Duplex {
     private readonly pid = ++lastPid
@@ -111,8 +124,10 @@ export const pgliteDuplex = (db: PGlite): () => Duplex => {
         while (this.cycles.length > 0) {
           await db._runExclusiveTransaction(async () => {
             while (this.cycles.length > 0 || this.inTransaction) {
-              if (this.cycles.length > 0) await this.execute(Buffer.concat(this.cycles.splice(0)))
-              else if (this.destroyed) this.cycles.push(rollback)
+              if (this.cycles.length > 0) {
+                await this.execute(Buffer.concat(this.cycles.splice(0)))
+                await breathe()
+              } else if (this.destroyed) this.cycles.push(rollback)
               else {
                 await new Promise<void>((resolve) => {
                   this.wake = resolve
@@ -120,8 +135,6 @@ export const pgliteDuplex = (db: PGlite): () => Duplex => {
               }
             }
           })
-          // PGlite never leaves the promise queue: without this, timers starve while there is work
-          await new Promise((resolve) => setImmediate(resolve))
         }
       } finally {
         this.working = false
