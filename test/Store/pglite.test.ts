@@ -1,5 +1,5 @@
 import { PgClient } from "@effect/sql-pg"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Latch, Layer, Scope } from "effect"
 import { EventStore, PgliteEventStore } from "effect-eventstore"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -20,10 +20,10 @@ const directory = Effect.acquireRelease(
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
 
-describe("PGlite", () => {
-  it.live("lets others go on where a transaction is interrupted or dies", () =>
+layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute" })("PGlite", (it) => {
+  it.effect("lets others go on where a transaction is interrupted or dies", () =>
     Effect.gen(function*() {
-      const { sql, store } = yield* opened()
+      const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]
       yield* sql`CREATE TABLE orders (id int4)`
       for (const end of [Effect.never, Effect.die(new Error("on purpose")), Effect.fail("on purpose")]) {
         const inside = yield* Latch.make()
@@ -42,28 +42,29 @@ describe("PGlite", () => {
         assert.deepStrictEqual(yield* Fiber.join(reading), [])
       }
       assert.deepStrictEqual(yield* texts(store, "a"), ["yes", "yes", "yes"])
-      assert.deepStrictEqual((yield* recorded(store)).map(({ position }) => position as number), [1, 2, 3])
+      const positions = (yield* recorded(store)).map(({ position }) => position as number)
+      assert.deepStrictEqual(positions, numbers(positions.length).map((i) => i + 1))
     }))
 
-  it.live("stores what the application writes in one transaction with its events", () =>
+  it.effect("stores what the application writes in one transaction with its events", () =>
     Effect.gen(function*() {
-      const { sql, store } = yield* opened()
-      yield* sql`CREATE TABLE orders (id int4 PRIMARY KEY)`
-      const order = (id: number) =>
+      const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]
+      yield* sql`CREATE TABLE payments (id int4 PRIMARY KEY)`
+      const pay = (id: number) =>
         store.transaction(Effect.andThen(
-          store.append(Notes.stream("orders"), [note(String(id))]),
-          sql`INSERT INTO orders VALUES (${id})`
+          store.append(Notes.stream("payments"), [note(String(id))]),
+          sql`INSERT INTO payments VALUES (${id})`
         ))
-      yield* order(1)
-      yield* order(2)
-      assert.strictEqual((yield* Effect.flip(order(1)))._tag, "SqlError")
-      assert.deepStrictEqual(yield* texts(store, "orders"), ["1", "2"])
-      assert.deepStrictEqual(yield* sql`SELECT id FROM orders ORDER BY id`, [{ id: 1 }, { id: 2 }])
+      yield* pay(1)
+      yield* pay(2)
+      assert.strictEqual((yield* Effect.flip(pay(1)))._tag, "SqlError")
+      assert.deepStrictEqual(yield* texts(store, "payments"), ["1", "2"])
+      assert.deepStrictEqual(yield* sql`SELECT id FROM payments ORDER BY id`, [{ id: 1 }, { id: 2 }])
     }))
 
-  it.live("releases everything where all appends and reads are interrupted at once", () =>
+  it.effect("releases everything where all appends and reads are interrupted at once", () =>
     Effect.gen(function*() {
-      const { sql, store } = yield* opened()
+      const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]
       for (let round = 0; round < 15; round++) {
         const head = yield* store.head()
         const fiber = yield* Effect.forkChild(Effect.forEach(numbers(200), (i) =>
@@ -83,12 +84,13 @@ describe("PGlite", () => {
       assert.deepStrictEqual(yield* sql`SELECT pid FROM pg_locks WHERE locktype = 'advisory'`, [])
     }))
 
-  it.live("stores the neighbours of an append that the database refuses", () =>
+  it.effect("stores the neighbours of an append that the database refuses", () =>
     Effect.gen(function*() {
-      const { sql, store } = yield* opened()
+      const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]
       yield* sql.unsafe(
         "ALTER TABLE eventstore.events ADD CONSTRAINT refuse_poison CHECK (data->>'text' NOT LIKE 'poison%')"
       )
+      const head = yield* store.head()
       const exits = yield* Effect.forEach(
         numbers(64),
         (i) => Effect.exit(store.append(Notes.stream(String(i % 8)), [note(i % 32 === 20 ? "poison" : String(i))])),
@@ -96,10 +98,10 @@ describe("PGlite", () => {
       )
       assert.deepStrictEqual(exits.map(Exit.isSuccess), numbers(64).map((i) => i % 32 !== 20))
       has(Effect.runSync(Effect.flip(exits[20]!)), { _tag: "StoreError", outcome: "not-stored" })
-      assert.strictEqual(yield* store.head(), 62)
+      assert.strictEqual(yield* store.head(), head + 62)
     }))
 
-  it.live("answers the appends that are under way when it closes, and keeps them", () =>
+  it.effect("answers the appends that are under way when it closes, and keeps them", () =>
     Effect.gen(function*() {
       const dataDir = yield* directory
       const scope = yield* Scope.make()
@@ -121,7 +123,7 @@ describe("PGlite", () => {
       for (const [i, { version }] of answers.entries()) assert.strictEqual(stored[version - 1], String(i))
     }))
 
-  it.live("closes while a transaction is open, and keeps nothing of it", () =>
+  it.effect("closes while a transaction is open, and keeps nothing of it", () =>
     Effect.gen(function*() {
       const dataDir = yield* directory
       const scope = yield* Scope.make()
@@ -146,9 +148,9 @@ describe("PGlite", () => {
       assert.strictEqual((yield* again.store.append(Notes.stream("b"), [note("1")])).version, 1)
     }))
 
-  it.live("leaves time to others while it works", () =>
+  it.effect("leaves time to others while it works", () =>
     Effect.gen(function*() {
-      const { store } = yield* opened()
+      const store = yield* EventStore
       yield* store.append(Notes.stream("warm"), [note("1")])
       let done = false
       const work = yield* Effect.forkChild(
