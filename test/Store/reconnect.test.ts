@@ -225,6 +225,39 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a datab
       yield* noLocks(sql)
     }))
 
+  it.effect("stores an append once though the statement that was cut off still waits in the server", () =>
+    Effect.gen(function*() {
+      const { url } = yield* database
+      const proxy = yield* TcpProxy.make(url)
+      const admin = yield* open(url)
+      const { store } = yield* open(proxy.url)
+      yield* admin.store.append(Notes.stream("a"), [note("1")])
+      const answers = yield* whileLocked(url, (release) =>
+        Effect.gen(function*() {
+          const lone = yield* Effect.forkChild(store.append(Notes.stream("a"), [note("2")], { expected: 1 }))
+          yield* until(waiting(admin.sql), 1)
+          const batch = yield* Effect.forkChild(Effect.forEach(
+            Array.from({ length: 10 }, (_, i) => i),
+            (i) => store.append(Notes.stream(`b${i}`), [note("1"), note("2")], { expected: "no-stream" }),
+            { concurrency: "unbounded" }
+          ))
+          yield* until(waiting(admin.sql), 2)
+          proxy.cut()
+          // what was cut off, and its repetition
+          yield* until(waiting(admin.sql), 4)
+          yield* release
+          return [yield* Fiber.join(lone), ...yield* Fiber.join(batch)]
+        }))
+      const events = yield* recorded(admin.store)
+      assert.strictEqual(events.length, 22)
+      for (const { position, streamId, version } of answers) {
+        const last = events[position - 1]!
+        assert.deepStrictEqual([last.streamId, last.streamVersion, version], [streamId, 2 as never, 2 as never])
+      }
+      yield* noLocks(admin.sql)
+      assert.strictEqual((yield* recorded(admin.store)).length, 22)
+    }))
+
   it.effect("does not say that nothing is stored where the answer was lost and the repetition is refused", () =>
     Effect.gen(function*() {
       const { url } = yield* database
