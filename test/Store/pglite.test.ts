@@ -31,7 +31,7 @@ layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute"
           yield* store.append(Notes.stream("a"), [note("no")])
           yield* sql`INSERT INTO orders VALUES (1)`
           yield* inside.open
-          yield* end
+          return yield* end
         }))))
         yield* inside.await
         // these wait for the transaction: there is one backend
