@@ -8,11 +8,8 @@ import type {
   AppendCommand,
   AppendedEntry,
   AppendRefused,
-  LogFilter,
   LogStorage,
   NewEvent,
-  Page,
-  PageRange,
   StreamChange,
   StreamState
 } from "../LogStorage.ts"
@@ -25,6 +22,7 @@ import {
   type Violation,
   type WrongExpectedVersion
 } from "../StoreError.ts"
+import { firstAfter, matches, page } from "./memoryPage.ts"
 import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
 interface MemoryStream {
@@ -385,47 +383,3 @@ const toStored = (
 const hasContent = (stored: StoredEvent, event: NewEvent): boolean =>
   stored.type === event.type && stored.schemaVersion === event.schemaVersion && stored.data === event.data &&
   (stored.tags ?? []).join("\0") === (event.tags ?? []).join("\0")
-
-const matches = (filter: LogFilter, event: StoredEvent): boolean =>
-  (filter.types === null || filter.types.includes(event.type)) &&
-  (filter.categories === null || filter.categories.includes(StreamId.category(event.streamId))) &&
-  (filter.streamPrefix === null || event.streamId.startsWith(filter.streamPrefix)) &&
-  (filter.tags === null || filter.tags.every((tag) => event.tags?.includes(tag))) &&
-  (filter.recordedFrom === null || event.recordedAt >= filter.recordedFrom) &&
-  (filter.recordedUntil === null || event.recordedAt < filter.recordedUntil)
-
-/** Events sorted by `key`, from `range.from` on in its direction. */
-const page = (
-  events: ReadonlyArray<StoredEvent>,
-  { direction, from, limit, to }: PageRange,
-  key: (event: StoredEvent) => number,
-  keep: (event: StoredEvent) => boolean
-): Page => {
-  const found: Array<StoredEvent> = []
-  const forward = direction === "forward"
-  const begin = forward ? firstAt(events, from, key) : firstAt(events, from + 1, key) - 1
-  const end = forward ? firstAt(events, to + 1, key) : firstAt(events, to, key) - 1
-  for (let i = begin; forward ? i < end : i > end; i += forward ? 1 : -1) {
-    if (found.length >= limit) return { events: found, more: true }
-    if (keep(events[i]!)) found.push(events[i]!)
-  }
-  return { events: found, more: false }
-}
-
-const firstAt = (events: ReadonlyArray<StoredEvent>, from: number, key: (event: StoredEvent) => number): number =>
-  firstIndex(events.length, (i) => key(events[i]!) >= from)
-
-const firstAfter = (sorted: ReadonlyArray<string>, after: string): number =>
-  firstIndex(sorted.length, (i) => StreamId.compare(sorted[i]!, after) > 0)
-
-/** Binary search for the first index at which a property holds that goes on holding. */
-const firstIndex = (length: number, holds: (index: number) => boolean): number => {
-  let low = 0
-  let high = length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (holds(middle)) high = middle
-    else low = middle + 1
-  }
-  return low
-}

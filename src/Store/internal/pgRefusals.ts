@@ -6,6 +6,7 @@ import type { Position } from "../../Stream/Position.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused } from "../LogStorage.ts"
 import { AppendConditionFailed, EventIdConflict, InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
+import * as AppendSql from "./appendSql.ts"
 import * as Sql from "./eventsSql.ts"
 import { violation, wrongExpectedVersion } from "./verdict.ts"
 
@@ -129,7 +130,7 @@ export const conflictAtCommit = (error: SqlError.SqlError): AppendRefused | unde
     JSON.parse(detail).map((refusal: any) => ({
       verdict: refusal.verdict,
       streamId: refusal.stream,
-      expected: Sql.expectedFromNumber(refusal.expected),
+      expected: AppendSql.expectedFromNumber(refusal.expected),
       version: refusal.version,
       position: refusal.position,
       eventId: refusal.event_id,

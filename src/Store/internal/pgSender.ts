@@ -2,6 +2,7 @@ import type { PgPool } from "@effect/sql-pg"
 import { Duration, Effect, Exit, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { AppendCommand, AppendEntry, NewEvent } from "../LogStorage.ts"
+import * as AppendSql from "./appendSql.ts"
 import type { AppendExit } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { isEventIdTaken, isLost, mayPass, toAnswer, toRefusal, toStoreError } from "./pgRefusals.ts"
@@ -42,10 +43,10 @@ export const makeSender = (options: {
         const look = repeatable || mayBeStored
         const [entry, event] = look ? [] : loneEvent(commands)
         if (entry !== undefined && event !== undefined) {
-          const { params, text } = Sql.appendEvent(schema, log, entry, event)
-          return Effect.map(connection.queryValues(text, params), Sql.toVerdicts)
+          const { params, text } = AppendSql.appendEvent(schema, log, entry, event)
+          return Effect.map(connection.queryValues(text, params), AppendSql.toVerdicts)
         }
-        const { params, text } = Sql.appendEvents(schema, log, commands, { stage: false, repeatable: look })
+        const { params, text } = AppendSql.appendEvents(schema, log, commands, { stage: false, repeatable: look })
         return connection.queryValues(text, params)
       })
       return attempt.pipe(

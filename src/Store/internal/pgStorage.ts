@@ -5,6 +5,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage } from "../LogStorage.ts"
 import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
+import * as AppendSql from "./appendSql.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
@@ -88,7 +89,10 @@ export const makePgStorage = Effect.fnUntraced(function*(
   const stage = (
     command: AppendCommand
   ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> => {
-    const { params, text } = Sql.appendEvents(schema, log, [command], { stage: true, repeatable: command.repeatable })
+    const { params, text } = AppendSql.appendEvents(schema, log, [command], {
+      stage: true,
+      repeatable: command.repeatable
+    })
     return Effect.flatMap(
       Effect.mapError(sql.unsafe(text, params).values, (error) => toRefusal("append", error, "not-stored")),
       (rows) => toAnswer(command, rows, 0)
@@ -153,7 +157,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
       Effect.gen(function*() {
         if (yield* inTransaction) return yield* noChangeInTransaction()
         if (closing) return yield* closedError("not-stored")
-        const { params, text } = Sql.changeStream(schema, log, streamId, change, expected)
+        const { params, text } = AppendSql.changeStream(schema, log, streamId, change, expected)
         let sent = false
         const [row] = yield* pool.use((connection) => {
           sent = true
