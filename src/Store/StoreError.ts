@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Schema } from "effect"
+import { Inspectable, Schema } from "effect"
 import { EventId } from "../Event/EventId.ts"
 import { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
 import { Position } from "../Stream/Position.ts"
@@ -131,5 +131,9 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
 /** The innermost message: a driver's own says no more than that a query failed. */
 const reasonOf = (cause: unknown): string => {
   const inner = cause instanceof Error ? (cause as { readonly reason?: unknown }).reason ?? cause.cause : undefined
-  return inner instanceof Error ? reasonOf(inner) : cause instanceof Error ? cause.message : String(cause)
+  return inner instanceof Error
+    ? reasonOf(inner)
+    : cause instanceof Error
+    ? cause.message
+    : Inspectable.toStringUnknown(cause)
 }

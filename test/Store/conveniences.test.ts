@@ -1,6 +1,6 @@
-import { assert, layer } from "@effect/vitest"
+import { assert, it, layer } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
-import { Category, EventStore, StoreError } from "effect-eventstore"
+import { Category, EventStore, Limits, StoreError } from "effect-eventstore"
 
 class Counted extends Schema.TaggedClass<Counted>()("Counted", { n: Schema.Int }) {
 }
@@ -46,4 +46,25 @@ layer(EventStore.layerMemory)("EventStore", (it) => {
       const [appended] = yield* store.appendIf(condition, entry)
       assert.strictEqual(appended!.version, 1)
     }))
+})
+
+it("says why a database refused, whatever the driver wrapped it in", () => {
+  const error = (cause: unknown) =>
+    new StoreError.StoreError({ operation: "append", isRetryable: false, outcome: "not-stored", cause }).message
+  const denied = new Error("query failed", { cause: new Error("permission denied for function append_event") })
+  assert.strictEqual(error(denied), "append failed: permission denied for function append_event")
+  assert.include(error(Object.assign(Object.create(null), { code: "57P01" })), "57P01")
+  assert.strictEqual(error("gone"), "append failed: gone")
+})
+
+it("refuses limits that let nothing pass", () => {
+  for (const limit of [0, -1, 1.5, NaN]) {
+    assert.throws(() => Limits.withDefaults({ eventBytes: limit }), /eventBytes/)
+  }
+  assert.strictEqual(Limits.withDefaults({ tags: undefined as never }).tags, Limits.defaults.tags)
+})
+
+it("refuses to declare an event that keeps nothing of a Map", () => {
+  class Held extends Schema.TaggedClass<Held>()("Held", { value: Schema.ObjectKeyword }) {}
+  assert.throws(() => Category.make("held", { id: Schema.String, events: [Held] }), /ObjectKeyword/)
 })
