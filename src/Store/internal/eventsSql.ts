@@ -1,5 +1,5 @@
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
-import type { LogFilter, Page, PageRange, StreamState } from "../LogStorage.ts"
+import type { LogFilter, PageRange, StreamState } from "../LogStorage.ts"
 
 /** A statement and its parameters. */
 export interface Statement {
@@ -17,34 +17,27 @@ const columns = `e.position::float8, e.stream_id::text, e.stream_version::float8
         e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
         date_part('epoch', e.recorded_at)::float8`
 
+/** Stored bytes from which an event is large: below, a whole page of them is no burden. */
+const largeBytes = 2000
+
 /**
- * Cuts a page of events where it has enough bytes: an event stays when those before it have less than the bound. The
- * tuples that the window keeps hold large values by reference, so a page of large events is cut before it is read.
- * `found` is the number of events before the cut.
+ * What a page holds of an event `e`: as {@link columns}, but of a large event neither data nor metadata. These are fetched
+ * a few at a time, so that what a reader keeps in memory does not depend on what the events hold.
  */
-const bounded = (page: string, key: string, forward: boolean, bytes: string) => `
-      SELECT ${columns}, e.found::float8
-      FROM (
-        SELECT
-          e.*,
-          sum(e.bytes) OVER (ORDER BY e.${key} ${
-  forward ? "ASC" : "DESC"
-} ROWS UNBOUNDED PRECEDING) - e.bytes AS before,
-          count(*) OVER () AS found
-        FROM (${page}
-        ) e
-      ) e
-      WHERE e.before < ${bytes}::int8
-      ORDER BY e.${key} ${forward ? "ASC" : "DESC"}`
+const pageColumns = columns.replaceAll(
+  /e\.(?:data|metadata)::text/g,
+  (column) =>
+    `CASE WHEN pg_column_size(e.data) + COALESCE(pg_column_size(e.metadata), 0) < ${largeBytes} THEN ${column} END`
+)
 
-const unbounded = `
-          SELECT e.*, octet_length(e.data::text) + COALESCE(octet_length(e.metadata::text), 0) AS bytes`
-
-/** A page from the rows of {@link bounded}. */
-export const toPage = (rows: ReadonlyArray<Values>, limit: number): Page => {
-  const found = rows[0]?.[10] ?? 0
-  return { events: rows.map(toStored), more: rows.length > 0 && (rows.length < found || found >= limit) }
-}
+/** Data and metadata of events that a page left out: a probe of the primary key for each. */
+export const largeEvents = (schema: string, log: number, positions: ReadonlyArray<number>): Statement => ({
+  text: `
+      SELECT e.position::float8, e.data::text, e.metadata::text
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4 AND e.position = ANY ($2::text[]::int8[])`,
+  params: [log, positions.map(String)]
+})
 
 /** A row of {@link columns}. */
 export const toStored = (row: Values): StoredEvent => ({
@@ -61,26 +54,26 @@ export const toStored = (row: Values): StoredEvent => ({
   recordedAt: Math.floor(row[9] * 1000 + 0.0005)
 })
 
-/** A page of one stream: a range of the unique index (log_id, stream_id, stream_version). */
+/** A page of one stream, without what is large: a range of the unique index (log_id, stream_id, stream_version). */
 export const streamPage = (
   schema: string,
   log: number,
   streamId: string,
-  { bytes, direction, from, limit, to }: PageRange
+  { direction, from, limit, to }: PageRange
 ): Statement => {
   const forward = direction === "forward"
-  const page = `${unbounded}
-          FROM ${schema}.events e
-          WHERE e.log_id = $1::int4
-            AND e.stream_id = $2::text
-            AND e.stream_version ${forward ? ">=" : "<="} $3::int8
-            AND e.stream_version ${forward ? "<=" : ">="} $4::int8
-            AND e.stream_version >= (${firstVisible(schema)})
-          ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}
-          LIMIT $5::int8`
   return {
-    text: bounded(page, "stream_version", forward, "$6"),
-    params: [log, streamId, BigInt(from), BigInt(to), BigInt(limit), BigInt(bytes)]
+    text: `
+      SELECT ${pageColumns}
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.stream_id = $2::text
+        AND e.stream_version ${forward ? ">=" : "<="} $3::int8
+        AND e.stream_version ${forward ? "<=" : ">="} $4::int8
+        AND e.stream_version >= (${firstVisible(schema)})
+      ORDER BY e.stream_version ${forward ? "ASC" : "DESC"}
+      LIMIT $5::int8`,
+    params: [log, streamId, BigInt(from), BigInt(to), BigInt(limit)]
   }
 }
 
@@ -135,7 +128,7 @@ export const streamWithStaged = (
 }
 
 /**
- * A page of the log. Without types, categories or tags it is a range of the primary key. One type or category is a range
+ * A page of the log, without what is large. Without types, categories or tags it is a range of the primary key. One type or category is a range
  * of events_type_idx or events_category_idx; a few are one range each, merged in the order of positions as far as the page
  * reaches. Tags are looked up in events_tags_idx where they are rare, a prefix in events_stream_version_key where few
  * streams have it. Hidden events are looked for only where the log has any: the first EXISTS is evaluated once.
@@ -144,10 +137,10 @@ export const logPage = (
   schema: string,
   log: number,
   filter: LogFilter,
-  { bytes, direction, from, limit, to }: PageRange
+  { direction, from, limit, to }: PageRange
 ): Statement => {
   const forward = direction === "forward"
-  const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit), BigInt(bytes)]
+  const params: Array<unknown> = [log, BigInt(from), BigInt(to), BigInt(limit)]
   const parameter = (value: unknown, type: string) => `$${params.push(value)}::${type}`
   const conditions: Array<string> = []
   const where = (value: unknown, type: string, condition: (parameter: string) => string) => {
@@ -195,7 +188,8 @@ export const logPage = (
   const source = alternatives.length === 1 ? range(alternatives[0]!) : `
           FROM (${alternatives.map((equalities) => `(SELECT e.*${range(equalities)})`).join(" UNION ALL ")}) e${order}`
   return {
-    text: bounded(`${unbounded}${source}`, "position", forward, "$5"),
+    text: `
+      SELECT ${pageColumns}${source}`,
     params,
     // which index is the right one depends on the values, so a plan that is kept for all of them would be a bad one
     isPlannedAnew: ranges > mergedRanges || lists.length > 1 || filter.tags !== null || filter.streamPrefix !== null

@@ -2,8 +2,9 @@ import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
 import { Cause, Context, Deferred, type Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
-import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage } from "../LogStorage.ts"
+import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, Page, PageRange } from "../LogStorage.ts"
 import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
 import * as AppendSql from "./appendSql.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
@@ -109,6 +110,37 @@ export const makePgStorage = Effect.fnUntraced(function*(
         ? Effect.map(query("read", Sql.stagedCount(schema, log, streamId)), (rows): number => rows[0]![0])
         : Effect.succeed(0))
 
+  /** Fetches what a page left out because it is large, as far as the page may reach. */
+  const toPage = (rows: ReadonlyArray<Sql.Values>, { bytes, limit }: PageRange): Effect.Effect<Page, StoreError> => {
+    const all = rows.map(Sql.toStored)
+    const more = rows.length >= limit
+    const isLarge = ({ data }: StoredEvent) => data === null
+    if (!all.some(isLarge)) return Effect.succeed({ events: all, more })
+    return Effect.gen(function*() {
+      const events: Array<StoredEvent> = []
+      const fetched = new Map<number, Sql.Values>()
+      let size = 0
+      for (let i = 0; i < all.length; i++) {
+        if (size >= bytes) return { events, more: true }
+        let event = all[i]!
+        if (isLarge(event)) {
+          if (!fetched.has(event.position)) {
+            fetched.clear()
+            const next = all.slice(i).filter(isLarge).slice(0, largeAtATime).map(({ position }) => position)
+            for (const row of yield* query("read", Sql.largeEvents(schema, log, next))) fetched.set(row[0], row)
+          }
+          const row = fetched.get(event.position)
+          // removed in the meantime by whoever may
+          if (row === undefined) continue
+          event = { ...event, data: row[1], metadata: row[2] }
+        }
+        size += event.data.length + (event.metadata?.length ?? 0)
+        events.push(event)
+      }
+      return { events, more }
+    })
+  }
+
   return {
     system: options.system,
 
@@ -121,10 +153,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
             query("read", Sql.streamWithStaged(schema, log, streamId, range)),
             (rows) => ({ events: rows.map(Sql.toStored), more: false })
           )
-          : Effect.map(
-            query("read", Sql.streamPage(schema, log, streamId, range)),
-            (rows) => Sql.toPage(rows, range.limit)
-          )
+          : Effect.flatMap(query("read", Sql.streamPage(schema, log, streamId, range)), (rows) => toPage(rows, range))
         const { events, more } = yield* page
         // nothing to read: only now it may matter whether the stream was ended
         if (events.length === 0 && (yield* committed(streamId)).tombstoned) {
@@ -134,7 +163,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
       }),
 
     logPage: (filter, range) =>
-      Effect.map(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => Sql.toPage(rows, range.limit)),
+      Effect.flatMap(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => toPage(rows, range)),
 
     event: (eventId) =>
       Effect.map(
@@ -207,6 +236,9 @@ export const makePgStorage = Effect.fnUntraced(function*(
       })
   }
 })
+
+/** Large events that are fetched together. */
+const largeAtATime = 4
 
 /** How long a store that closes waits for the answers to its appends. */
 const patienceAtClose = "3 seconds"
