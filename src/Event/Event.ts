@@ -13,6 +13,14 @@ import type { EventMetadata } from "./EventMetadata.ts"
 const TypeId = "~effect-eventstore/Event"
 
 /**
+ * Most UTF-16 code units of the name of an event type.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxTypeLength = 256
+
+/**
  * What an upcaster may know about the stored event besides its data.
  *
  * @category models

@@ -53,7 +53,7 @@ export const prepareAppend = (
       const given = events[n]
       const event = given instanceof EventData ? given.event : given
       const encoded = exitOf(stream.category.codec.encode(event as never))
-      if (encoded === undefined) return prepareSlowly(preparation, entries, condition, fieldOf)
+      if (encoded === undefined) return prepareSlowly(fiber, limits, entries, condition, fieldOf)
       const problem = Exit.isSuccess(encoded)
         ? preparation.add(news, event, given, encoded.value, () => `${fieldOf(i)}events[${n}]`)
         : new InvalidInput({ field: `${fieldOf(i)}events[${n}]`, problem: failureOf(encoded) })
@@ -65,12 +65,13 @@ export const prepareAppend = (
 
 /** The same, for a schema that encodes with an effect of its own. */
 const prepareSlowly = Effect.fnUntraced(function*(
-  preparation: Preparation,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  limits: Limits,
   entries: ReadonlyArray<Entry>,
   condition: AppendCondition | undefined,
   fieldOf: (index: number) => string
 ) {
-  const fresh = new Preparation(preparation.fiber, preparation.limits)
+  const preparation = new Preparation(fiber, limits)
   const prepared: Array<AppendEntry> = []
   for (const [i, { events, expected, stream }] of entries.entries()) {
     const news: Array<NewEvent> = []
@@ -82,11 +83,11 @@ const prepareSlowly = Effect.fnUntraced(function*(
         stream.category.codec.encode(event as never),
         (problem) => new InvalidInput({ field, problem })
       )
-      const problem = fresh.add(news, event, given, encoded, () => field)
+      const problem = preparation.add(news, event, given, encoded, () => field)
       if (problem !== undefined) return yield* problem
     }
   }
-  return fresh.command(prepared, condition)
+  return preparation.command(prepared, condition)
 })
 
 const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> | undefined =>
@@ -97,8 +98,7 @@ const failureOf = (exit: Exit.Exit<unknown, string>): string =>
 
 /** What the events of one append share: the fibre's metadata, ids seen, bytes so far. */
 class Preparation {
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-  readonly limits: Limits
+  private readonly limits: Limits
   private readonly clock: Clock.Clock
   private readonly random: Random.Random
   private readonly inherited: EventMetadata.EventMetadata
@@ -110,7 +110,6 @@ class Preparation {
   private bytes: number | undefined
 
   constructor(fiber: Fiber.Fiber<unknown, unknown>, limits: Limits) {
-    this.fiber = fiber
     this.limits = limits
     this.clock = fiber.getRef(Clock.Clock)
     this.random = fiber.getRef(Random.Random)
@@ -255,7 +254,7 @@ const problemOfCondition = ({ after, items }: AppendCondition): InvalidInput | u
       return new InvalidInput({ field: `condition.items[${i}]`, problem: "names neither types nor tags" })
     }
     const problem = (tags ?? []).map(problemOfTag).find((problem) => problem !== undefined) ??
-      (types ?? []).map((type) => problemOfName(type, 256)).find((problem) => problem !== undefined)
+      (types ?? []).map((type) => problemOfName(type, Event.maxTypeLength)).find((problem) => problem !== undefined)
     if (problem !== undefined) return new InvalidInput({ field: `condition.items[${i}]`, problem })
   }
   return undefined

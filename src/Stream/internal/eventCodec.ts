@@ -43,7 +43,7 @@ export const makeCodec = (
   const types = new Map<string, CompiledType>()
   for (const member of members) {
     const type = Event.fromMember(member)
-    const problem = problemOfName(type.tag, maxTypeLength)
+    const problem = problemOfName(type.tag, Event.maxTypeLength)
     if (problem !== undefined) {
       throw new Error(`The event type ${JSON.stringify(type.tag)} of category ${name} ${problem}`)
     }
@@ -118,7 +118,7 @@ export const rawCodec: EventCodec<RawEvent, RawEvent, never> = {
   types: [],
   encode: (event) => {
     if (!(event instanceof RawEvent)) return Exit.fail("is not a RawEvent")
-    const problem = problemOfName(event.type, maxTypeLength)
+    const problem = problemOfName(event.type, Event.maxTypeLength)
     if (problem !== undefined) return Exit.fail(`has a type that ${problem}`)
     const { data, schemaVersion, type } = event
     if (!Number.isInteger(schemaVersion) || schemaVersion < 1 || schemaVersion > maxSchemaVersion) {
@@ -132,7 +132,6 @@ export const rawCodec: EventCodec<RawEvent, RawEvent, never> = {
   }
 }
 
-const maxTypeLength = 256
 const maxSchemaVersion = 32767
 const isJson = Schema.is(Schema.Json)
 
