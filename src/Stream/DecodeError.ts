@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { Position } from "./Position.ts"
+import type { StoredEvent } from "./StoredEvent.ts"
 import { StreamId } from "./StreamId.ts"
 import { StreamVersion } from "./StreamVersion.ts"
 
@@ -34,6 +35,22 @@ export class UnknownEventType extends Schema.TaggedError<UnknownEventType>()("Un
       `${this.type} version ${this.schemaVersion}` + (this.known > 0 ? `, known are 1 to ${this.known}` : "")
   }
 }
+
+/**
+ * The error of a stored event whose type, or version of its type, is not known beyond `known`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unknownEventType = (stored: StoredEvent, known: number): UnknownEventType =>
+  new UnknownEventType({
+    streamId: stored.streamId as StreamId,
+    streamVersion: stored.streamVersion as StreamVersion,
+    position: stored.position as Position,
+    type: stored.type,
+    schemaVersion: stored.schemaVersion,
+    known
+  })
 
 /**
  * The data of a stored event do not fit the schema of its version, or an upcaster failed. `issue` says where and why.

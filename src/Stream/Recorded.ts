@@ -34,4 +34,6 @@ export interface Recorded<out E> {
   readonly recordedAt: DateTime.Utc
   /** Place among the events that one stored event was split into, from 0; else 0. */
   readonly part: number
+  /** How many events the stored one was split into; a position is finished when the last of them is. */
+  readonly parts: number
 }

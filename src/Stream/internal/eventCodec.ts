@@ -3,7 +3,7 @@ import * as Event from "../../Event/Event.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import { RawEvent } from "../../Event/RawEvent.ts"
-import { type DecodeError, EventDecodeFailed, UnknownEventType } from "../DecodeError.ts"
+import { type DecodeError, EventDecodeFailed, unknownEventType } from "../DecodeError.ts"
 import type { Position } from "../Position.ts"
 import type { Recorded } from "../Recorded.ts"
 import type { EncodedEvent, StoredEvent } from "../StoredEvent.ts"
@@ -52,7 +52,7 @@ export const makeCodec = (
   }
   const giveUp = (stored: StoredEvent, into: Sink<any>, error: DecodeError) => {
     if (undecodable === "fail") return Effect.fail(error)
-    if (undecodable === "raw") into.push(toRecorded(stored, rawEvent(stored), 0))
+    if (undecodable === "raw") into.push(toRecorded(stored, rawEvent(stored)))
     return undefined
   }
 
@@ -82,7 +82,7 @@ export const makeCodec = (
       const decoder = compiled?.decoders[version - 1]
       if (compiled === undefined || decoder === undefined) {
         const known = compiled === undefined ? 0 : compiled.decoders.length
-        return giveUp(stored, into, new UnknownEventType({ ...place(stored), known }))
+        return giveUp(stored, into, unknownEventType(stored, known))
       }
       const isCurrent = compiled.type.current !== undefined && version === compiled.decoders.length
       const data = JSON.parse(stored.data)
@@ -90,12 +90,12 @@ export const makeCodec = (
         if (typeof data === "object" && data !== null) data._tag = stored.type
         const decoded = decoder(data)
         if (Exit.isExit(decoded) && Exit.isSuccess(decoded)) {
-          into.push(toRecorded(stored, decoded.value, 0))
+          into.push(toRecorded(stored, decoded.value))
           return undefined
         }
         return Effect.matchEffect(decoded, {
           onFailure: (error) => giveUp(stored, into, decodeFailed(stored, error)) ?? Effect.void,
-          onSuccess: (event) => Effect.sync(() => void into.push(toRecorded(stored, event, 0)))
+          onSuccess: (event) => Effect.sync(() => void into.push(toRecorded(stored, event)))
         })
       }
       return Effect.matchCauseEffect(upcast(compiled, decoder(data), stored), {
@@ -106,7 +106,9 @@ export const makeCodec = (
         },
         onSuccess: (events) =>
           Effect.sync(() => {
-            for (let part = 0; part < events.length; part++) into.push(toRecorded(stored, events[part], part))
+            for (let part = 0; part < events.length; part++) {
+              into.push(toRecorded(stored, events[part], part, events.length))
+            }
           })
       })
     }
@@ -127,7 +129,7 @@ export const rawCodec: EventCodec<RawEvent, RawEvent, never> = {
     return isJson(data) ? toText(type, schemaVersion, data) : Exit.fail("has data that are not JSON")
   },
   decode: (stored, into) => {
-    into.push(toRecorded(stored, rawEvent(stored), 0))
+    into.push(toRecorded(stored, rawEvent(stored)))
     return undefined
   }
 }
@@ -183,7 +185,7 @@ const upcast = (
   oldest: Effect.Effect<unknown, unknown, any>,
   stored: StoredEvent
 ): Effect.Effect<ReadonlyArray<any>, unknown, any> => {
-  const context: Event.Stored = { ...toRecorded(stored, undefined, 0) }
+  const context: Event.Stored = { ...toRecorded(stored, undefined) }
   let value = oldest
   for (const step of type.steps.slice(stored.schemaVersion - 1)) {
     value = Effect.flatMap(value, (shape) => step(shape, context))
@@ -191,7 +193,7 @@ const upcast = (
   return value as Effect.Effect<ReadonlyArray<any>, unknown, any>
 }
 
-const toRecorded = <E>(stored: StoredEvent, event: E, part: number): Recorded<E> => ({
+const toRecorded = <E>(stored: StoredEvent, event: E, part = 0, parts = 1): Recorded<E> => ({
   event,
   type: stored.type,
   schemaVersion: stored.schemaVersion,
@@ -202,7 +204,8 @@ const toRecorded = <E>(stored: StoredEvent, event: E, part: number): Recorded<E>
   metadata: stored.metadata === null ? EventMetadata.empty : JSON.parse(stored.metadata),
   tags: stored.tags ?? noTags,
   recordedAt: timeOf(stored.recordedAt),
-  part
+  part,
+  parts
 })
 
 let lastMillis = 0
