@@ -6,6 +6,7 @@
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { statements as createEvents } from "./migrations/0001_create_events.ts"
+import { statements as createSubscriptions } from "./migrations/0002_create_subscriptions.ts"
 import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
@@ -21,7 +22,8 @@ export interface MigrationOptions {
 }
 
 const migrations: ReadonlyArray<{ readonly name: string; readonly statements: ReadonlyArray<string> }> = [
-  { name: "create_events", statements: createEvents }
+  { name: "create_events", statements: createEvents },
+  { name: "create_subscriptions", statements: createSubscriptions }
 ]
 
 const table = "migrations"
@@ -155,7 +157,7 @@ export const script = (options?: MigrationOptions): string =>
   ["BEGIN", ...statements(options), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
 
 /**
- * The SQL that lets a role append and read, and nothing else: no DDL, no direct writing to any table.
+ * The SQL that lets a role append, read and subscribe, and nothing else: no DDL, no direct writing to any table.
  *
  * **Gotchas** Throws where one of the names is not allowed: lower-case letters, digits, underscores.
  *
@@ -168,10 +170,26 @@ export const grants = (options: { readonly role: string } & MigrationOptions): s
   return [
     `GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
     `GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role}`,
-    `GRANT EXECUTE ON FUNCTION ${schema}.log_head, ${schema}.append_events, ${schema}.append_event, ${schema}.change_stream, ${schema}.open_log
-  TO ${role}`
+    `GRANT EXECUTE ON FUNCTION ${granted.map((name) => `${schema}.${name}`).join(", ")}\n  TO ${role}`
   ].map((statement) => `${statement};\n`).join("")
 }
+
+/** The functions that a program calls. */
+const granted = [
+  "log_head",
+  "append_events",
+  "append_event",
+  "change_stream",
+  "open_log",
+  "create_subscription",
+  "update_subscription",
+  "remove_subscription",
+  "claim_deliveries",
+  "settle_deliveries",
+  "extend_deliveries",
+  "replay_deliveries",
+  "discard_deliveries"
+]
 
 const nameOrThrow = (name: string): string => {
   if (!isSchemaName(name)) throw new Error(`The name ${JSON.stringify(name)} is not allowed`)

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Context, Effect, Layer, type Option, type Schema, type Stream } from "effect"
+import { Context, Effect, Layer, type Option, type Schema, type Scope, type Stream, Tracer } from "effect"
 import type { EventData } from "../Event/EventData.ts"
 import type { EventId } from "../Event/EventId.ts"
 import type { RawEvent } from "../Event/RawEvent.ts"
@@ -16,10 +16,12 @@ import type { Recorded } from "../Stream/Recorded.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { StreamVersion } from "../Stream/StreamVersion.ts"
 import { makeStore } from "./internal/eventStore.ts"
+import { makeLogTail } from "./internal/logTail.ts"
 import { makeMemoryStorage } from "./internal/memoryStorage.ts"
 import { isConflict } from "./internal/verdict.ts"
-import type { Limits } from "./Limits.ts"
+import { type Limits, withDefaults } from "./Limits.ts"
 import type { AppendCondition, AppendRefused, LogStorage } from "./LogStorage.ts"
+import type { LogTail } from "./LogTail.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
@@ -250,17 +252,34 @@ export class EventStore extends Context.Service<EventStore, {
   readonly transaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
+
+  /** What the store stands on: for those who build on it. */
+  readonly storage: LogStorage
+
+  /** The end of the log, followed by one reader for all: what subscriptions stand on. */
+  readonly tail: LogTail
 }>()("effect-eventstore/Store/EventStore") {
   /** Keeps events in memory, for tests: the same promises, no durability. */
   static readonly layerMemory: Layer.Layer<EventStore> = Layer.suspend(() => EventStore.layerMemoryWith({}))
 
   /** As `layerMemory`, with limits of your own. */
   static readonly layerMemoryWith = (limits: Partial<Limits>): Layer.Layer<EventStore> =>
-    Layer.sync(EventStore, () => EventStore.make(makeMemoryStorage(), limits))
+    Layer.effect(EventStore, Effect.suspend(() => EventStore.make(makeMemoryStorage(), limits)))
 
-  /** Makes an event store on a storage: for those who keep events elsewhere. */
-  static readonly make = (storage: LogStorage, limits: Partial<Limits> = {}): EventStore["Service"] =>
-    makeStore(storage, limits)
+  /** Makes an event store on a storage: for those who keep events elsewhere. What follows its log ends with the scope. */
+  static readonly make = (
+    storage: LogStorage,
+    limits: Partial<Limits> = {}
+  ): Effect.Effect<EventStore["Service"], never, Scope.Scope> =>
+    Effect.gen(function*() {
+      const checked = withDefaults(limits)
+      const context = yield* Effect.context<never>()
+      const tail = yield* Effect.acquireRelease(
+        Effect.sync(() => makeLogTail(storage, Context.omit(Tracer.ParentSpan)(context))),
+        (tail) => tail.close
+      )
+      return makeStore(storage, tail, checked)
+    })
 
   /**
    * Repeats an effect, at most so many times, when another writer was faster: on `WrongExpectedVersion` and

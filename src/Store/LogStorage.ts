@@ -6,11 +6,12 @@
  *
  * @since 0.1.0
  */
-import type { Effect, Option } from "effect"
+import type { Effect, Option, Scope } from "effect"
 import type { EventId } from "../Event/EventId.ts"
 import type { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
 import type { EncodedEvent, StoredEvent } from "../Stream/StoredEvent.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
+import type { LogFilter } from "./LogFilter.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
@@ -19,6 +20,7 @@ import type {
   StreamTombstoned,
   WrongExpectedVersion
 } from "./StoreError.ts"
+import type { SubscriptionStorage } from "./SubscriptionStorage.ts"
 
 /**
  * An event to be stored. `metadata` is a JSON text.
@@ -126,21 +128,6 @@ export interface Page {
 }
 
 /**
- * `null` lets everything pass. Times are in milliseconds since 1970, from inclusive, until exclusive.
- *
- * @category models
- * @since 0.1.0
- */
-export interface LogFilter {
-  readonly types: ReadonlyArray<string> | null
-  readonly categories: ReadonlyArray<string> | null
-  readonly streamPrefix: string | null
-  readonly tags: ReadonlyArray<string> | null
-  readonly recordedFrom: number | null
-  readonly recordedUntil: number | null
-}
-
-/**
  * What a stream is. Events below `truncatedBefore` are hidden from every read. `metadata` is a JSON text.
  *
  * @category models
@@ -208,4 +195,22 @@ export interface LogStorage {
   readonly transaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
+  /** The head, and the id of the event at a position, also of a hidden one; `undefined` where there is none. */
+  readonly identity: (
+    position: number
+  ) => Effect.Effect<{ readonly head: number; readonly eventId: EventId | undefined }, StoreError>
+  /**
+   * Calls back when others may have stored something (`undefined`) or changed the deliveries of a persistent subscription
+   * (its name): from the time this completes until its scope closes, or until the effect it answers fails, because the
+   * connection was lost. Calls may be lost, come late and come too often. `undefined` where nobody else can write, or
+   * where nothing can be heard: then there is only the poll.
+   */
+  readonly listen:
+    | ((
+      onNews: (subscription: string | undefined) => void
+    ) => Effect.Effect<Effect.Effect<never, StoreError>, StoreError, Scope.Scope>)
+    | undefined
+  /** Milliseconds after which a tail looks for itself: where others write and may not be heard. */
+  readonly pollMillis: number
+  readonly subscriptions: SubscriptionStorage
 }

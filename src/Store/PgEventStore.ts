@@ -22,6 +22,10 @@ import type { AppendRefused } from "./LogStorage.ts"
  * - `limits`: how much one call may ask for
  * - `lanes`: batches of appends on the wire at a time, each on a connection of its own; default 2
  * - `reconnectFor`: how long an append is repeated, by its event ids, while the database does not answer; default 30 seconds
+ * - `listen`: whether subscriptions are woken by `LISTEN`, on a connection of their own; `false` behind a pooler that
+ *   shares connections by transaction; default `true`
+ * - `poll`: how often subscriptions look for themselves, in case the news is lost; default 5 seconds, without `listen` 250
+ *   milliseconds
  *
  * @category models
  * @since 0.1.0
@@ -32,6 +36,8 @@ export interface PgEventStoreOptions {
   readonly limits?: Partial<Limits> | undefined
   readonly lanes?: number | undefined
   readonly reconnectFor?: Duration.Input | undefined
+  readonly listen?: boolean | undefined
+  readonly poll?: Duration.Input | undefined
 }
 
 /**
@@ -57,15 +63,19 @@ export const layerStore = (
       if (!Number.isSafeInteger(lanes) || lanes < 1) {
         return yield* new UnsupportedDatabase({ problem: `lanes is ${lanes}: appends need at least one connection` })
       }
+      const isListening = options?.listen ?? true
       yield* probe(sql, { schema, log })
       const storage = yield* makePgStorage(sql, {
         system: "postgresql",
         schema: toSql(schema),
         log,
         lanes,
-        reconnectFor: Duration.fromInputUnsafe(options?.reconnectFor ?? "30 seconds")
+        isExclusive: false,
+        reconnectFor: Duration.fromInputUnsafe(options?.reconnectFor ?? "30 seconds"),
+        channel: isListening ? `${schema}_${log}` : undefined,
+        poll: Duration.fromInputUnsafe(options?.poll ?? (isListening ? "5 seconds" : "250 millis"))
       })
-      return EventStore.make(storage, options?.limits)
+      return yield* EventStore.make(storage, options?.limits)
     })
   )
 

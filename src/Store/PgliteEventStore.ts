@@ -119,8 +119,11 @@ export const layerStore = (
         schema: toSql(schema),
         log,
         lanes: 1,
-        reconnectFor: Duration.zero
+        isExclusive: true,
+        reconnectFor: Duration.zero,
+        channel: `${schema}_${log}`,
+        poll: Duration.seconds(5)
       })
-      return EventStore.make(storage, options?.limits)
+      return yield* EventStore.make(storage, options?.limits)
     })
   )

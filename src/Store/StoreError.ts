@@ -128,6 +128,32 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   }
 }
 
+/**
+ * The log is not the one that was read before: it ends at `head`, below `position`, or has another event there than the
+ * one that was read (`eventId`). It was restored from an older backup, or a server took over that had not received
+ * everything. What was read beyond the restored part is not in the log any more, and other events may stand in its place:
+ * decide what that means for what was made of it, and subscribe again from a position that holds.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LogRewound extends Schema.TaggedError<LogRewound>()("LogRewound", {
+  position: Position,
+  head: Position,
+  eventId: Schema.UndefinedOr(EventId),
+  /** The stream that is too short, where one is read: then `position` and `head` are versions of it. */
+  streamId: Schema.optionalKey(StreamId)
+}) {
+  override get message(): string {
+    const [what, place] = this.streamId === undefined ? ["The log", "position"] : [`Stream ${this.streamId}`, "version"]
+    return `${what} was read up to ${place} ${this.position}, but ` +
+      (this.head < this.position
+        ? `ends at ${place} ${this.head}`
+        : `the event there is not ${this.eventId} any more`) +
+      ": it was restored, or it is another log"
+  }
+}
+
 /** The innermost message: a driver's own says no more than that a query failed. */
 const reasonOf = (cause: unknown): string => {
   const inner = cause instanceof Error ? (cause as { readonly reason?: unknown }).reason ?? cause.cause : undefined

@@ -5,3 +5,4 @@
  */
 export * as EventStoreTest from "./EventStoreTest.ts"
 export * as GoldenSamples from "./GoldenSamples.ts"
+export * as SubscriptionTest from "./SubscriptionTest.ts"

@@ -3,7 +3,8 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { PgMigrations } from "effect-eventstore"
 import * as Sql from "../../src/Store/internal/eventsSql.ts"
-import type { LogFilter, PageRange } from "../../src/Store/LogStorage.ts"
+import type { LogFilter } from "../../src/Store/LogFilter.ts"
+import type { PageRange } from "../../src/Store/LogStorage.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 const events = 50_000

@@ -1,7 +1,7 @@
 /** Events without a meaning, and stores to keep them in, for tests of how the log is kept. */
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted, References, Schema, Stream } from "effect"
+import { Context, Effect, Layer, Logger, Redacted, References, Schema, Stream } from "effect"
 import { Category, EventData, type EventId, EventStore, PgEventStore } from "effect-eventstore"
 
 export class Noted extends Schema.TaggedClass<Noted>()("Noted", { text: Schema.String }) {}
@@ -27,25 +27,34 @@ export interface Opened {
   readonly sql: PgClient.PgClient
 }
 
-export type OpenOptions = PgEventStore.PgEventStoreOptions & { readonly client?: PgClient.PgPoolConfig }
+export type OpenOptions = PgEventStore.PgEventStoreOptions & {
+  readonly client?: PgClient.PgPoolConfig
+  /** Where its warnings go. */
+  readonly warnings?: Array<string>
+}
 
 /** A store of its own in the database at `url`, with its client; both are closed with the scope. */
-export const open = (url: string, { client, ...options }: OpenOptions = {}) =>
-  opened(PgEventStore.layer(options), url, client)
+export const open = (url: string, { client, warnings, ...options }: OpenOptions = {}) =>
+  opened(PgEventStore.layer(options), url, client, warnings)
 
 /** As {@link open}, for a role that may not create tables: they are there. */
-export const openStore = (url: string, { client, ...options }: OpenOptions = {}) =>
-  opened(PgEventStore.layerStore(options), url, client)
+export const openStore = (url: string, { client, warnings, ...options }: OpenOptions = {}) =>
+  opened(PgEventStore.layerStore(options), url, client, warnings)
 
 const opened = <E>(
   layer: Layer.Layer<EventStore, E, PgClient.PgClient>,
   url: string,
-  client: PgClient.PgPoolConfig | undefined
+  client: PgClient.PgPoolConfig | undefined,
+  warnings: Array<string> | undefined
 ) =>
   Effect.map(
     Layer.build(Layer.provideMerge(layer, PgClient.layer({ ...client, url: Redacted.make(url) }))).pipe(
       // a server that goes away on purpose is no news
-      Effect.provideService(References.MinimumLogLevel, "Error")
+      Effect.provideService(References.MinimumLogLevel, warnings === undefined ? "Error" : "Warn"),
+      warnings === undefined ? (self) => self : Effect.provideService(
+        References.CurrentLoggers,
+        new Set([Logger.make(({ message }) => warnings.push([message].flat().map(String).join(" ")))])
+      )
     ),
     (context): Opened => ({
       store: Context.get(context, EventStore),

@@ -32,6 +32,8 @@ export interface Options {
   readonly settings?: Readonly<Record<string, string>>
   /** A directory to keep: it is initialised when empty and not removed. Default: a temporary one. */
   readonly dataDir?: string
+  /** A physical copy to begin with, from `copy` of a server of the same version. */
+  readonly copyOf?: string
 }
 
 export interface PostgresServer {
@@ -51,6 +53,10 @@ export interface PostgresServer {
   readonly restart: Effect.Effect<void, PostgresServerError>
   /** SIGKILL to the postmaster and all its processes at once; returns when they and the port are gone. */
   readonly kill9: Effect.Effect<void, PostgresServerError>
+  /** Copies the data directory of the stopped server; returns where the copy is. It goes with this server. */
+  readonly copy: Effect.Effect<string, PostgresServerError>
+  /** Puts a copy, or the data directory of another stopped server, in the place of the data of the stopped server. */
+  readonly restore: (copy: string) => Effect.Effect<void, PostgresServerError>
   /** A fresh database with a name of its own; returns its address. */
   readonly createDatabase: Effect.Effect<string, SqlError.SqlError>
   readonly dropDatabase: (url: string) => Effect.Effect<void, SqlError.SqlError>
@@ -88,6 +94,8 @@ export const make = Effect.fnUntraced(function*(
     stop,
     restart: Effect.andThen(stop, start),
     kill9: attempt("kill9", () => server.kill9()),
+    copy: attempt("copy", () => Promise.resolve(server.copy())),
+    restore: (copy) => attempt("restore", () => Promise.resolve(server.restore(copy))),
     createDatabase: createDatabase(url("postgres")),
     dropDatabase: dropDatabase(url("postgres"))
   }
@@ -193,6 +201,7 @@ class Server {
   private async initialise(): Promise<void> {
     Fs.mkdirSync(this.dataDir, { recursive: true, mode: 0o700 })
     if (this.user) Fs.chownSync(this.dataDir, this.user.uid, this.user.gid)
+    if (this.options.copyOf !== undefined) return this.restore(this.options.copyOf)
     if (Fs.existsSync(Path.join(this.dataDir, "PG_VERSION"))) return
     const args = ["-D", this.dataDir, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8", "--no-sync"]
     const child = this.spawn(this.binaries.initdb, args)
@@ -289,6 +298,30 @@ class Server {
     for (const member of family) kill(member)
     await this.ended(child)
     while (family.some(isAlive) || !(await isFree(this.port))) await sleep(5)
+  }
+
+  copy(): string {
+    const copy = Fs.mkdtempSync(Path.join(this.home, "copy-"))
+    this.copyFiles(this.dataDir, copy)
+    return copy
+  }
+
+  restore(copy: string): void {
+    Fs.rmSync(this.dataDir, { recursive: true })
+    Fs.mkdirSync(this.dataDir, { mode: 0o700 })
+    this.copyFiles(copy, this.dataDir)
+  }
+
+  private copyFiles(from: string, to: string): void {
+    if (this.child !== undefined || Fs.existsSync(Path.join(from, "postmaster.pid"))) {
+      throw new Error("the server has to be stopped")
+    }
+    Fs.cpSync(from, to, { recursive: true, preserveTimestamps: true })
+    if (this.user === undefined) return
+    const { gid, uid } = this.user
+    for (const name of ["", ...Fs.readdirSync(to, { recursive: true, encoding: "utf8" })]) {
+      Fs.chownSync(Path.join(to, name), uid, gid)
+    }
   }
 
   private async ended(child: ChildProcess.ChildProcess): Promise<void> {

@@ -18,6 +18,8 @@ export interface Child {
   /** What it wrote to its standard error. */
   readonly errors: () => string
   readonly say: (message: string) => void
+  /** Sends a signal; nothing happens where it has ended. */
+  readonly signal: (signal: NodeJS.Signals) => void
 }
 
 /** Starts `test/support/<program>` in a process of its own; it is killed with the scope. */
@@ -64,6 +66,7 @@ const startUnsafe = (program: string, args: ReadonlyArray<string>): Child => {
     },
     ended,
     errors: () => errors,
-    say: (message) => process_.stdin.write(`${message}\n`)
+    say: (message) => process_.stdin.write(`${message}\n`),
+    signal: (signal) => process_.kill(signal)
   }
 }

@@ -1,9 +1,9 @@
-import { DateTime, Effect, Metric, Option, Schema, Stream } from "effect"
+import { Effect, Metric, Option, Schema, Stream } from "effect"
 import { isEventId } from "../../Event/EventId.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import type { RawEvent } from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
-import { UnknownEventType } from "../../Stream/DecodeError.ts"
+import { unknownEventType } from "../../Stream/DecodeError.ts"
 import type { EventFilter } from "../../Stream/EventFilter.ts"
 import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
@@ -11,17 +11,11 @@ import type { Recorded } from "../../Stream/Recorded.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
-import { type Limits, withDefaults } from "../Limits.ts"
-import type {
-  AppendCondition,
-  AppendedEntry,
-  LogFilter,
-  LogStorage,
-  Page,
-  StreamChange,
-  StreamState
-} from "../LogStorage.ts"
+import type { Limits } from "../Limits.ts"
+import * as LogFilter from "../LogFilter.ts"
+import type { AppendCondition, AppendedEntry, LogStorage, Page, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
+import { type OwnLogTail } from "./logTail.ts"
 import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
 import { readPages, toRange } from "./readPages.ts"
 import { makeTelemetry } from "./telemetry.ts"
@@ -29,8 +23,7 @@ import { makeTelemetry } from "./telemetry.ts"
 type AnyStream = Category.StreamRef<never, unknown, any>
 
 /** The typed, checked, observed store on top of a storage: what all layers have in common. */
-export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventStore["Service"] => {
-  const limits = withDefaults(options)
+export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits): EventStore["Service"] => {
   const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
 
   const appendEntries = <A>(
@@ -49,6 +42,11 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
               count += events.length
             }
             eventsAppended.updateUnsafe(count, fiber.context)
+            const last = lastPosition(appended)
+            // what is staged has no position yet
+            if (last > 0) {
+              tail.stored(last)
+            }
             return answer(appended)
           }))
       )
@@ -88,15 +86,17 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
     decode: Parameters<typeof readPages<Out, any, R>>[0]["decode"],
     operation: string
   ): Stream.Stream<Recorded<Out>, any, R> =>
-    Stream.unwrap(Effect.map(Effect.all([toRange(options), toFilter(filter)]), ([range, logFilter]) => {
-      const target = logFilter.categories?.length === 1 ? logFilter.categories[0] : undefined
-      return readPages({
-        range,
-        cursor: (stored) => stored.position,
-        page: (range) => observe(operation, target)(Effect.tap(storage.logPage(logFilter, range), countPage)),
-        decode
+    Stream.unwrap(
+      Effect.map(Effect.all([toRange(options), LogFilter.fromEventFilter(filter)]), ([range, logFilter]) => {
+        const target = logFilter.categories?.length === 1 ? logFilter.categories[0] : undefined
+        return readPages({
+          range,
+          cursor: (stored) => stored.position,
+          page: (range) => observe(operation, target)(Effect.tap(storage.logPage(logFilter, range), countPage)),
+          decode
+        })
       })
-    }))
+    )
 
   const head = (stream?: AnyStream): Effect.Effect<any, any> =>
     stream === undefined
@@ -148,7 +148,7 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
           const category = byName.get(StreamId.category(stored.streamId))
           if (category !== undefined) return category.codec.decode(stored, into)
           // only a storage that does not keep to the filter gets here
-          return Effect.fail(new UnknownEventType({ ...(stored as any), known: 0 }))
+          return Effect.fail(unknownEventType(stored, 0))
         },
         "readCategory"
       )
@@ -176,11 +176,11 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
         const { limit } = yield* toRange({ limit: options?.limit })
         const category = options?.category
         const name = category === undefined ? undefined : `${typeof category === "string" ? category : category.name}-`
-        const prefix = yield* textField("prefix", options?.prefix ?? name ?? "")
+        const prefix = yield* LogFilter.textField("prefix", options?.prefix ?? name ?? "")
         if (name !== undefined && !prefix.startsWith(name)) {
           return yield* new InvalidInput({ field: "prefix", problem: `does not begin with ${name}` })
         }
-        const after = yield* textField("after", options?.after ?? "")
+        const after = yield* LogFilter.textField("after", options?.after ?? "")
         const infos = Stream.paginate(after, (after) =>
           Effect.map(
             observe("streams", name?.slice(0, -1))(storage.streams({ prefix, after, limit: namesPage })),
@@ -216,7 +216,11 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
 
     tombstone: (stream, options) => change("tombstone", stream, { _tag: "Tombstone" }, options?.expected),
 
-    transaction: (effect) => observe("transaction")(storage.transaction(effect))
+    transaction: (effect) =>
+      Effect.tap(observe("transaction")(storage.transaction(effect)), () => Effect.sync(() => tail.stored(0))),
+
+    storage,
+    tail
   }
 }
 
@@ -224,6 +228,12 @@ export const makeStore = (storage: LogStorage, options: Partial<Limits>): EventS
 const namesPage = 500
 
 const noPrefix = () => ""
+
+const lastPosition = (appended: ReadonlyArray<AppendedEntry>): number => {
+  let last = 0
+  for (const { position } of appended) last = Math.max(last, position)
+  return last
+}
 
 const isJson = Schema.is(Schema.Json)
 
@@ -248,29 +258,3 @@ const toInfo = (state: StreamState): StreamInfo => ({
     "active",
   metadata: state.metadata === null ? Option.none() : Option.some(JSON.parse(state.metadata))
 })
-
-/** A text that is only compared: it may be anything that a database can take as a text. */
-const textField = (field: string, text: string): Effect.Effect<string, InvalidInput> =>
-  typeof text === "string" && text.isWellFormed() && !text.includes("\0")
-    ? Effect.succeed(text)
-    : Effect.fail(new InvalidInput({ field, problem: "is not a text without NUL and lone surrogates" }))
-
-const toFilter = (filter: EventFilter | undefined): Effect.Effect<LogFilter, InvalidInput> => {
-  const texts = (field: string, given: ReadonlyArray<string> | undefined) =>
-    given === undefined ? Effect.succeed(null) : Effect.forEach(given, (text) => textField(field, text))
-  const time = (given: DateTime.Utc | undefined) => given === undefined ? null : DateTime.toEpochMillis(given)
-  return Effect.all({
-    types: texts("types", filter?.types),
-    categories: texts(
-      "categories",
-      filter?.categories?.map((category) => typeof category === "string" ? category : category.name)
-    ),
-    streamPrefix: filter?.streamPrefix === undefined
-      ? Effect.succeed(null)
-      : textField("streamPrefix", filter.streamPrefix),
-    // all of no tags: everything has them, also what has no tags at all
-    tags: texts("tags", filter?.tags?.length === 0 ? undefined : filter?.tags),
-    recordedFrom: Effect.succeed(time(filter?.recordedFrom)),
-    recordedUntil: Effect.succeed(time(filter?.recordedUntil))
-  })
-}

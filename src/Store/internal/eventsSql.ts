@@ -1,5 +1,6 @@
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
-import type { LogFilter, PageRange, StreamState } from "../LogStorage.ts"
+import type { LogFilter } from "../LogFilter.ts"
+import type { PageRange, StreamState } from "../LogStorage.ts"
 
 /** A statement and its parameters. */
 export interface Statement {
@@ -13,7 +14,8 @@ export interface Statement {
 export type Values = ReadonlyArray<any>
 
 /** What is read of an event `e`, in the order of {@link toStored}. */
-const columns = `e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
+export const columns =
+  `e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
         e.schema_version::int4, e.data::text, e.metadata::text, e.tags::text[],
         date_part('epoch', e.recorded_at)::float8`
 
@@ -211,18 +213,31 @@ export const eventById = (schema: string, log: number, eventId: string): Stateme
       FROM ${schema}.events e
       WHERE e.log_id = $1::int4
         AND e.event_id = $2::uuid
-        AND NOT EXISTS (
+        AND ${isVisible(schema)}`,
+  params: [log, eventId]
+})
+
+/** Whether an event `e` is not hidden: one probe of stream_states. */
+export const isVisible = (schema: string): string =>
+  `NOT EXISTS (
           SELECT FROM ${schema}.stream_states s
           WHERE s.log_id = e.log_id AND s.stream_id = e.stream_id
             AND (s.tombstoned OR s.truncated_before > e.stream_version)
-        )`,
-  params: [log, eventId]
-})
+        )`
 
 /** Position of the newest event there has ever been. */
 export const logHead = (schema: string, log: number): Statement => ({
   text: `SELECT ${schema}.log_head($1::int4)::float8`,
   params: [log]
+})
+
+/** The head, and the id of the event at a position: a probe of the primary key. */
+export const identity = (schema: string, log: number, position: number): Statement => ({
+  text: `
+      SELECT
+        ${schema}.log_head($1::int4)::float8,
+        (SELECT e.event_id FROM ${schema}.events e WHERE e.log_id = $1::int4 AND e.position = $2::int8)::text`,
+  params: [log, BigInt(position)]
 })
 
 const stateColumns = "s.truncated_before::float8, s.tombstoned, s.metadata::text"

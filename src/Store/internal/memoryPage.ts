@@ -1,15 +1,6 @@
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
-import type { LogFilter, Page, PageRange } from "../LogStorage.ts"
-
-/** Whether a filter lets an event pass. */
-export const matches = (filter: LogFilter, event: StoredEvent): boolean =>
-  (filter.types === null || filter.types.includes(event.type)) &&
-  (filter.categories === null || filter.categories.includes(StreamId.category(event.streamId))) &&
-  (filter.streamPrefix === null || event.streamId.startsWith(filter.streamPrefix)) &&
-  (filter.tags === null || filter.tags.every((tag) => event.tags?.includes(tag))) &&
-  (filter.recordedFrom === null || event.recordedAt >= filter.recordedFrom) &&
-  (filter.recordedUntil === null || event.recordedAt < filter.recordedUntil)
+import type { Page, PageRange } from "../LogStorage.ts"
 
 /** Events sorted by `key`, from `range.from` on in its direction. */
 export const page = (

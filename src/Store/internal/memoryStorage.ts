@@ -4,6 +4,7 @@ import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
+import { matches } from "../LogFilter.ts"
 import type {
   AppendCommand,
   AppendedEntry,
@@ -22,7 +23,8 @@ import {
   type Violation,
   type WrongExpectedVersion
 } from "../StoreError.ts"
-import { firstAfter, matches, page } from "./memoryPage.ts"
+import { firstAfter, page } from "./memoryPage.ts"
+import { type Ending, makeMemorySubscriptions } from "./memorySubscriptions.ts"
 import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
 interface MemoryStream {
@@ -40,6 +42,8 @@ interface Staged {
   readonly outer: Staged | undefined
   readonly commands: Array<AppendCommand>
   readonly events: Array<StoredEvent>
+  /** What happens when it is stored. */
+  readonly endings: Array<Ending>
   closed: boolean
 }
 
@@ -217,7 +221,17 @@ export const makeMemoryStorage = (): LogStorage => {
     })
   }
 
-  const commit = (staged: Staged, now: number): Exit.Exit<void, AppendRefused> => {
+  /** Stores what was staged, or hands it to the transaction around it. */
+  const end = (staged: Staged, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
+    if (staged.outer === undefined) return commit(staged, now)
+    for (const command of staged.commands) staged.outer.commands.push(command)
+    for (const event of staged.events) staged.outer.events.push(event)
+    for (const ending of staged.endings) staged.outer.endings.push(ending)
+    return Exit.void
+  }
+
+  const commit = (staged: Staged, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
+    if (!staged.endings.every((ending) => ending.isPossible(now))) return Exit.fail(deliveryLost())
     const length = log.length
     for (const command of staged.commands) {
       const judged = judge(command, undefined)
@@ -227,8 +241,44 @@ export const makeMemoryStorage = (): LogStorage => {
         return Exit.fail(judged)
       }
     }
+    for (const ending of staged.endings) ending.run()
     return Exit.void
   }
+
+  /** Runs an effect whose appends are staged, and then, in one piece, what becomes of them. */
+  const staging = <A, E, R, B, E2>(
+    effect: Effect.Effect<A, E, R>,
+    finish: (answer: A, staged: Staged, now: number) => Exit.Exit<B, E2>
+  ): Effect.Effect<B, E | E2, R> =>
+    Effect.withFiber((fiber) => {
+      const staged: Staged = {
+        outer: fiber.getRef(Transaction),
+        commands: [],
+        events: [],
+        endings: [],
+        closed: false
+      }
+      const close = Effect.sync(() => {
+        staged.closed = true
+      })
+      return Effect.flatMap(
+        Effect.ensuring(Effect.provideService(effect, Transaction, staged), close),
+        (answer) => finish(answer, staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+      )
+    })
+
+  const subscriptions = makeMemorySubscriptions({
+    eventAt: (position) => {
+      const event = log[position - 1]
+      return event === undefined || isHidden(event) ? undefined : event
+    },
+    transactionWith: (effect, ending) =>
+      staging(effect, (answer, staged, now) => {
+        if (!ending.isPossible(now)) return Exit.succeed(Option.none())
+        staged.endings.push(ending)
+        return Exit.map(end(staged, now), () => Option.some(answer))
+      })
+  })
 
   const change = (
     streamId: StreamId.StreamId,
@@ -325,20 +375,15 @@ export const makeMemoryStorage = (): LogStorage => {
           : Exit.fail(noChangeInTransaction())
       ),
 
-    transaction: (effect) =>
-      Effect.withFiber((fiber) => {
-        const outer = fiber.getRef(Transaction)
-        const staged: Staged = { outer, commands: [], events: [], closed: false }
-        const close = Effect.sync(() => {
-          staged.closed = true
-        })
-        return Effect.tap(Effect.ensuring(Effect.provideService(effect, Transaction, staged), close), () => {
-          if (outer === undefined) return commit(staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-          for (const command of staged.commands) outer.commands.push(command)
-          for (const event of staged.events) outer.events.push(event)
-          return Exit.void
-        })
-      })
+    transaction: (effect) => staging(effect, (answer, staged, now) => Exit.map(end(staged, now), () => answer)),
+
+    identity: (position) => Effect.sync(() => ({ head: log.length, eventId: log[position - 1]?.eventId })),
+
+    listen: undefined,
+
+    pollMillis: 60_000,
+
+    subscriptions
   }
 }
 
@@ -349,6 +394,15 @@ const transactionEnded = () =>
     isRetryable: false,
     outcome: "not-stored",
     cause: new Error("the transaction of this append has ended")
+  })
+
+/** A transaction around one that finished a delivery took longer than its lease. */
+const deliveryLost = () =>
+  new StoreError({
+    operation: "transaction",
+    isRetryable: true,
+    outcome: "not-stored",
+    cause: new Error("the lease of a delivery that was finished in this transaction has run out")
   })
 
 const isAnswer = (judged: AppendRefused | ReadonlyArray<AppendedEntry>): judged is ReadonlyArray<AppendedEntry> =>

@@ -1,6 +1,6 @@
 import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
-import { Cause, Context, Deferred, type Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
@@ -9,8 +9,10 @@ import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.t
 import * as AppendSql from "./appendSql.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
+import { listenTo } from "./pgListener.ts"
 import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
 import { makeSender } from "./pgSender.ts"
+import { makePgSubscriptions } from "./pgSubscriptions.ts"
 import { noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
 /** How the log of a database is reached. */
@@ -18,10 +20,16 @@ export interface PgStorageOptions {
   readonly system: string
   readonly schema: string
   readonly log: number
-  /** Batches of appends on the wire at a time, each on a connection of its own. */
+  /** Batches of appends on the wire at a time, each on a connection of its own; and as many connections for deliveries. */
   readonly lanes: number
+  /** Whether everything waits while a transaction is open. */
+  readonly isExclusive: boolean
   /** How long an append is repeated while the database does not answer. */
   readonly reconnectFor: Duration.Duration
+  /** Where the database says that something was stored; `undefined` where nobody can listen. */
+  readonly channel: string | undefined
+  /** How often a tail looks for itself. */
+  readonly poll: Duration.Duration
 }
 
 /** A log in a Postgres database: appends through connections of their own, reads through the application's client. */
@@ -34,7 +42,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
   const isReadCommitted = settings[0]?.[0] === "read committed"
   // a scope of its own: in the layer's no connection could be opened any more while that closes, and appends may need one
   const connections = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-  const pool = yield* PgPool.make({
+  const makePool = PgPool.make({
     ...sql.config,
     multiplex: false,
     minConnections: 0,
@@ -45,6 +53,9 @@ export const makePgStorage = Effect.fnUntraced(function*(
       ? {}
       : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
   }).pipe(Scope.provide(connections))
+  const pool = yield* makePool
+  // what waits for a queue of deliveries must not keep appends waiting
+  const deliveriesPool = yield* makePool
   const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   let closing = false
   const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
@@ -100,6 +111,27 @@ export const makePgStorage = Effect.fnUntraced(function*(
     )
   }
 
+  /** A change beside the transaction that is open, if one is. */
+  const execute = (
+    pool: PgPool.PgPool,
+    operation: string,
+    { params, text }: Sql.Statement,
+    { repeatable } = { repeatable: false }
+  ): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> =>
+    Effect.suspend(() => {
+      if (closing) return Effect.fail(closedError("not-stored", operation))
+      let sent = false
+      return pool.use((connection) => {
+        sent = true
+        return connection.queryValues(text, params)
+      }).pipe(
+        Effect.mapError((error) =>
+          toStoreError(operation, error, sent && isLost(error) ? "unknown" : "not-stored", repeatable)
+        ),
+        Effect.raceFirst(Deferred.await(gaveUp))
+      )
+    })
+
   const committed = (streamId: StreamId) =>
     Effect.map(query("info", Sql.streamState(schema, log, streamId)), (rows) => Sql.toState(rows[0]!))
 
@@ -141,6 +173,37 @@ export const makePgStorage = Effect.fnUntraced(function*(
     })
   }
 
+  const transaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.gen(function*() {
+      const begin = yield* SqlClient.BeginTransaction
+      const isNested = yield* inTransaction
+      let own: Exit.Exit<A, E> | undefined
+      const observed = Effect.onExit(effect, (exit) =>
+        Effect.sync(() => {
+          own = exit
+        }))
+      const committed = begin === undefined && !isReadCommitted
+        ? sql.withTransaction(Effect.provideService(observed, SqlClient.BeginTransaction, begin)).pipe(
+          Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED")
+        )
+        : sql.withTransaction(observed)
+      return yield* Effect.catchCause(
+        committed,
+        (cause): Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError> => {
+          // the effect's own failure passes untouched: a ROLLBACK that fails as well changes nothing about it
+          if (own !== undefined && Exit.isFailure(own)) return own
+          // only a COMMIT can leave a doubt
+          const isSent = own !== undefined && !isNested
+          return Effect.failCause(Cause.map(cause, (error) =>
+            toRefusal(
+              "transaction",
+              error as SqlError.SqlError,
+              isSent && isLost(error as SqlError.SqlError) ? "unknown" : "not-stored"
+            )))
+        }
+      )
+    })
+
   return {
     system: options.system,
 
@@ -171,6 +234,16 @@ export const makePgStorage = Effect.fnUntraced(function*(
         (rows) => Option.map(Option.fromNullishOr(rows[0]), Sql.toStored)
       ),
 
+    identity: (position) =>
+      Effect.map(query("identity", Sql.identity(schema, log, position)), ([row]) => ({
+        head: row![0],
+        eventId: row![1] ?? undefined
+      })),
+
+    listen: options.channel === undefined ? undefined : listenTo(sql, options.channel),
+
+    pollMillis: Duration.toMillis(options.poll),
+
     head: Effect.map(query("head", Sql.logHead(schema, log)), (rows) => rows[0]![0]),
 
     stream: (streamId) =>
@@ -185,18 +258,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
     change: (streamId, change, expected) =>
       Effect.gen(function*() {
         if (yield* inTransaction) return yield* noChangeInTransaction()
-        if (closing) return yield* closedError("not-stored")
-        const { params, text } = AppendSql.changeStream(schema, log, streamId, change, expected)
-        let sent = false
-        const [row] = yield* pool.use((connection) => {
-          sent = true
-          return connection.queryValues(text, params)
-        }).pipe(
-          Effect.mapError((error) =>
-            toStoreError(change._tag, error, sent && isLost(error) ? "unknown" : "not-stored")
-          ),
-          Effect.raceFirst(Deferred.await(gaveUp))
-        )
+        const statement = AppendSql.changeStream(schema, log, streamId, change, expected)
+        const [row] = yield* execute(pool, change._tag, statement)
         const [verdict, version] = row as Sql.Values
         if (verdict === Verdict.tombstoned) return yield* new StreamTombstoned({ streamId })
         if (verdict === Verdict.wrongVersion) {
@@ -204,36 +267,17 @@ export const makePgStorage = Effect.fnUntraced(function*(
         }
       }),
 
-    transaction: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.gen(function*() {
-        const begin = yield* SqlClient.BeginTransaction
-        const isNested = yield* inTransaction
-        let own: Exit.Exit<A, E> | undefined
-        const observed = Effect.onExit(effect, (exit) =>
-          Effect.sync(() => {
-            own = exit
-          }))
-        const transaction = begin === undefined && !isReadCommitted
-          ? sql.withTransaction(Effect.provideService(observed, SqlClient.BeginTransaction, begin)).pipe(
-            Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED")
-          )
-          : sql.withTransaction(observed)
-        return yield* Effect.catchCause(
-          transaction,
-          (cause): Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError> => {
-            // the effect's own failure passes untouched: a ROLLBACK that fails as well changes nothing about it
-            if (own !== undefined && Exit.isFailure(own)) return own
-            // only a COMMIT can leave a doubt
-            const isSent = own !== undefined && !isNested
-            return Effect.failCause(Cause.map(cause, (error) =>
-              toRefusal(
-                "transaction",
-                error as SqlError.SqlError,
-                isSent && isLost(error as SqlError.SqlError) ? "unknown" : "not-stored"
-              )))
-          }
-        )
-      })
+    transaction,
+
+    subscriptions: makePgSubscriptions({
+      schema,
+      log,
+      query,
+      execute: (...statement) => execute(deliveriesPool, ...statement),
+      inTransaction,
+      isExclusive: options.isExclusive,
+      transaction
+    })
   }
 })
 
@@ -243,5 +287,5 @@ const largeAtATime = 4
 /** How long a store that closes waits for the answers to its appends. */
 const patienceAtClose = "3 seconds"
 
-const closedError = (outcome: StoreError["outcome"]) =>
-  new StoreError({ operation: "append", isRetryable: false, outcome, cause: new Error("the event store is closed") })
+const closedError = (outcome: StoreError["outcome"], operation = "append") =>
+  new StoreError({ operation, isRetryable: false, outcome, cause: new Error("the event store is closed") })

@@ -16,6 +16,23 @@ const batchSize = Metric.histogram("eventstore.append.batch.size", {
 
 export const recordBatch = (size: number): Effect.Effect<void> => Metric.update(batchSize, size)
 
+const reconnects = Metric.counter("eventstore.tail.retries", {
+  description: "Reads of subscriptions that failed and were repeated, among them lost connections",
+  incremental: true
+})
+
+export const countReconnect: Effect.Effect<void> = Metric.update(reconnects, 1)
+
+const missedNews = Metric.counter("eventstore.tail.missed_notifications", {
+  description: "Times that looking found events of which no notification had come",
+  incremental: true
+})
+
+export const countMissedNews: Effect.Effect<void> = Metric.update(missedNews, 1)
+
+export const warnRepeated = (what: string, error: { readonly message: string }): Effect.Effect<void> =>
+  Effect.logWarning(what, error.message)
+
 /** Spans and metrics of one store. */
 export interface Telemetry {
   /** Gives an operation a span named `eventstore.<operation>` and a place in the metrics. */

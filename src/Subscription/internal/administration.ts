@@ -1,0 +1,189 @@
+import { Clock, Context, DateTime, Effect, Option, Stream } from "effect"
+import type { RawEvent } from "../../Event/RawEvent.ts"
+import { EventStore } from "../../Store/EventStore.ts"
+import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
+import type { ParkedDelivery, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
+import * as Category from "../../Stream/Category.ts"
+import type { Position } from "../../Stream/Position.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
+import type { Change, Declaration, Info, Parked, ParkedFilter } from "../PersistentSubscription.ts"
+import { SubscriptionExists, SubscriptionNotFound } from "../SubscriptionError.ts"
+import { checkFlag, checkName, toDefinition, toFilter, toStart, whole } from "./declaration.ts"
+
+/** Parked deliveries that are read, replayed or discarded at a time. */
+const pageSize = 500
+
+const systemClock = Context.get(Context.empty(), Clock.Clock)
+
+/** The time to go by: the storage's own, unless the program runs on another clock than the system's. */
+export const timeOf = (clock: Clock.Clock): number | undefined =>
+  clock === systemClock ? undefined : clock.currentTimeMillisUnsafe()
+
+export const create = (
+  name: string,
+  declaration: Declaration<any>
+): Effect.Effect<void, SubscriptionExists | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage } = yield* EventStore
+    const definition = yield* toDefinition(name, declaration)
+    const start = yield* toStart(storage, declaration.start)
+    const created = yield* storage.subscriptions.create(definition, start)
+    if (!created) return yield* new SubscriptionExists({ subscription: name })
+  })
+
+export const update = (
+  name: string,
+  change: Change
+): Effect.Effect<void, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage, tail } = yield* EventStore
+    yield* checkName(name)
+    const { capacity, from, ordering, parkedBlocks, start } = change
+    const filterParts = ["types", "tags", "streamPrefix", "recordedFrom", "recordedUntil"] as const
+    if (from === undefined && filterParts.some((part) => change[part] !== undefined)) {
+      return yield* new InvalidInput({ field: "from", problem: "is missing: a filter is replaced as a whole" })
+    }
+    if (ordering !== undefined && ordering !== "none" && ordering !== "stream") {
+      return yield* new InvalidInput({ field: "ordering", problem: `is neither "none" nor "stream"` })
+    }
+    const found = yield* storage.subscriptions.update(name, {
+      ...(from === undefined ? {} : { filter: yield* toFilter({ ...change, ordering, from }) }),
+      ...(ordering === undefined ? {} : { ordering }),
+      ...(parkedBlocks === undefined ? {} : { parkedBlocks: yield* checkFlag("parkedBlocks", parkedBlocks) }),
+      ...(capacity === undefined ? {} : { capacity: yield* whole("capacity", capacity, 1) }),
+      ...(start === undefined ? {} : { start: yield* toStart(storage, start) })
+    })
+    if (!found) return yield* new SubscriptionNotFound({ subscription: name })
+    tail.changed(name)
+  })
+
+export const remove = (
+  name: string
+): Effect.Effect<void, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage, tail } = yield* EventStore
+    yield* checkName(name)
+    const found = yield* storage.subscriptions.remove(name)
+    if (!found) return yield* new SubscriptionNotFound({ subscription: name })
+    tail.changed(name)
+  })
+
+const toInfo = (state: SubscriptionState, head: number): Info => {
+  const { id: _id, ...info } = state
+  return { ...info, lag: Math.max(0, head - info.checkpoint) }
+}
+
+export const list: Effect.Effect<ReadonlyArray<Info>, StoreError, EventStore> = Effect.gen(function*() {
+  const { storage } = yield* EventStore
+  const states = yield* storage.subscriptions.list(timeOf(yield* Clock.Clock))
+  const head = yield* storage.head
+  return states.map((state) => toInfo(state, head))
+})
+
+export const info = (name: string): Effect.Effect<Option.Option<Info>, InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage } = yield* EventStore
+    yield* checkName(name)
+    const state = yield* storage.subscriptions.state(name, timeOf(yield* Clock.Clock))
+    if (Option.isNone(state)) return Option.none()
+    return Option.some(toInfo(state.value, yield* storage.head))
+  })
+
+/** The number that stands for a subscription in its storage. */
+const idOf = (name: string): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage } = yield* EventStore
+    yield* checkName(name)
+    const state = yield* storage.subscriptions.state(name, timeOf(yield* Clock.Clock))
+    if (Option.isNone(state)) return yield* new SubscriptionNotFound({ subscription: name })
+    return state.value.id
+  })
+
+const toParked = ({ attempts, error, event, key, parkedAt, position, reason }: ParkedDelivery): Parked => {
+  const recorded: Array<Recorded<RawEvent>> = []
+  if (event !== undefined) void Category.raw.codec.decode(event, recorded)
+  return {
+    position: position as Position,
+    recorded: Option.fromUndefinedOr(recorded[0]),
+    key,
+    attempts,
+    reason,
+    error,
+    parkedAt: DateTime.makeUnsafe(parkedAt)
+  }
+}
+
+/** What a filter lets pass, before anything is decoded. */
+const passes = ({ key, positions, reason, streamId, types }: ParkedFilter) => {
+  const wanted = positions === undefined ? undefined : new Set(positions)
+  return (parked: ParkedDelivery): boolean =>
+    (wanted === undefined || wanted.has(parked.position)) &&
+    (key === undefined || parked.key === key) &&
+    (reason === undefined || parked.reason.includes(reason)) &&
+    (types === undefined || parked.event !== undefined && types.includes(parked.event.type)) &&
+    (streamId === undefined || parked.event?.streamId === streamId)
+}
+
+/** Pages of parked deliveries, as long as they are pulled. */
+const pages = (
+  name: string,
+  filter: ParkedFilter = {}
+): Stream.Stream<ReadonlyArray<ParkedDelivery>, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { storage } = yield* EventStore
+    const id = yield* idOf(name)
+    const bad = filter.positions?.find((position) => !Number.isSafeInteger(position) || position < 1)
+    if (bad !== undefined) {
+      return yield* new InvalidInput({ field: "positions", problem: `have ${String(bad)}, which is not a position` })
+    }
+    const isWanted = passes(filter)
+    const first = filter.positions === undefined ? 0 : Math.min(...filter.positions.map((position) => position - 1))
+    const last = filter.positions === undefined ? Infinity : Math.max(...filter.positions)
+    return Stream.paginate(first, (after: number) =>
+      first >= last
+        ? Effect.succeed([[], Option.none<number>()] as const)
+        : Effect.map(storage.subscriptions.parked(id, { after, limit: pageSize }), (page) => {
+          const next = page[page.length - 1]?.position ?? Infinity
+          const more = page.length === pageSize && next < last
+          return [[page.filter(isWanted)], more ? Option.some(next) : Option.none<number>()] as const
+        }))
+  }))
+
+export const parked = (
+  name: string,
+  filter?: ParkedFilter
+): Stream.Stream<Parked, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Stream.flatMap(pages(name, filter), (page) => Stream.fromIterable(page.map(toParked)))
+
+/** Does something with parked deliveries, page by page, and counts them. */
+const forParked = (
+  operation: "replay" | "discard",
+  name: string,
+  filter: ParkedFilter | undefined
+): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage, tail } = yield* EventStore
+    const id = yield* idOf(name)
+    let count = 0
+    yield* Stream.runForEach(pages(name, filter), (page) =>
+      page.length === 0
+        ? Effect.void
+        : Effect.map(storage.subscriptions[operation](id, page.map(({ position }) => position)), (changed) => {
+          count += changed
+          // what is parked may have kept others waiting
+          if (changed > 0) tail.changed(name)
+        }))
+    return count
+  })
+
+export const replay = (
+  name: string,
+  filter?: ParkedFilter
+): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  forParked("replay", name, filter)
+
+export const discard = (
+  name: string,
+  filter?: ParkedFilter
+): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  forParked("discard", name, filter)

@@ -1,0 +1,6 @@
+import { Layer } from "effect"
+import { PgEventStore } from "effect-eventstore"
+import { SubscriptionTest } from "effect-eventstore/Testing"
+import * as TestPostgres from "../support/TestPostgres.ts"
+
+SubscriptionTest.suite("postgres 15", Layer.provide(PgEventStore.layer(), TestPostgres.layer15))
