@@ -21,6 +21,21 @@ deleted: deleted, version 4, reads as []
 recreated: active, version 5, reads as [5]
 tombstoned: StreamTombstoned; the log is still at position 5`,
 
+  "mail-worker": `
+anna@example.org: Thank you for order-0
+anna@example.org: order-0 is on its way
+ben@example.org: Thank you for order-1
+ben@example.org: order-1 is on its way
+parked: order-2, no such address, attempts: 1
+parked: order-3, failed 4 times (the mail server is busy), attempts: 4
+carl tells his address
+carl@example.org: Thank you for order-2
+carl@example.org: order-2 is on its way
+parked: order-3, failed 4 times (the mail server is busy), attempts: 4
+the server of dora is well again
+dora@example.org: Thank you for order-3
+dora@example.org: order-3 is on its way`,
+
   metadata: `
 Ordered by anna, because of nothing, in request-7, tenant acme
   a trace context: true
@@ -63,6 +78,27 @@ too late: AlreadyConfirmed
 4 {"_tag":"DepositPaid","cents":5000,"by":"ben"}
 5 {"_tag":"Confirmed"}
 { total: 10000, paid: 10250, confirmed: true, version: 5 }`,
+
+  sse: `
+1 Opened {"_tag":"Opened","customer":"anna"}
+2 Paid {"_tag":"Paid","cents":500}
+3 Opened {"_tag":"Opened","customer":"ben"}
+the client leaves
+nobody reads the log any more
+it comes back with Last-Event-ID: 3
+4 Paid {"_tag":"Paid","cents":700}
+400 Last-Event-ID is "three", which is not a position of the log: a whole number from 0
+409 The log was read up to position 99, but ends at position 4: it was restored, or it is another log`,
+
+  tail: `
+     1  cart-1 1  Opened  {"customer":"anna"}
+     2  cart-1 2  Paid  {"cents":500}
+     3  parcel-1 1  Shipped  {"to":"Main Street 1"}
+-- caught up at position 3 --
+     4  cart-2 1  Opened  {"customer":"ben"}
+     5  cart-1 3  Closed  {}
+     6  cart-2 2  Paid  {"cents":1250}
+     7  parcel-2 1  Shipped  {"to":"\\u001b[31mSide Street 2"}`,
 
   telemetry: `
 eventstore.append page ok
