@@ -13,8 +13,16 @@ export interface Sample {
   /** Latencies in milliseconds, where there are any. */
   readonly p50?: number
   readonly p99?: number
+  /** The same, from the time at which the work was to begin by a fixed schedule. */
+  readonly sentP50?: number
+  readonly sentP99?: number
+  /** Memory in MiB: live objects after a collection, and the most the process had. */
+  readonly heap?: number
+  readonly rss?: number
   /** What went wrong and was done again. */
   readonly conflicts?: number
+  /** Events that never came. */
+  readonly lost?: number
 }
 
 /** Samples by contender, in the order of rounds. */
@@ -66,7 +74,10 @@ export const contest = Effect.fnUntraced(function*<const Name extends string>(
   return results
 })
 
-export type Measure = "rate" | "p50" | "p99"
+/** What is counted and not compared. */
+type Fault = "conflicts" | "lost"
+
+export type Measure = Exclude<keyof Sample, Fault>
 
 /** What the design asks of a ratio. */
 export type Budget = { readonly atLeast: number } | { readonly atMost: number }
@@ -95,18 +106,39 @@ export const compare = <Name extends string>(
     beside: row.beside,
     ratios: mine.map((figure, round) => figure / other[round]!),
     budget: row.budget,
-    note: `${show(median(mine), measure)} : ${show(median(other), measure)}${conflictsOf(results, ours, theirs)}`
+    note: `${show(median(mine), measure)} : ${show(median(other), measure)}${faultsOf(results, ours, theirs)}`
   }
 }
 
-const conflictsOf = <Name extends string>(results: Results<Name>, ours: Name, theirs: Name): string => {
-  const count = (name: Name) => results[name].reduce((sum, { conflicts }) => sum + (conflicts ?? 0), 0)
-  const counted = results[ours].concat(results[theirs]).some(({ conflicts }) => conflicts !== undefined)
-  return counted ? `, conflicts ${thousands(count(ours))} : ${thousands(count(theirs))}` : ""
+/** Latencies over a goal in milliseconds, round by round. */
+export const within = <Name extends string>(
+  results: Results<Name>,
+  name: Name,
+  row: { readonly work: string; readonly milliseconds: number; readonly measure: Measure }
+): Row => {
+  const figures = results[name].map((sample) => sample[row.measure] ?? Number.NaN)
+  return {
+    work: row.work,
+    beside: `${row.milliseconds} ms`,
+    ratios: figures.map((figure) => figure / row.milliseconds),
+    budget: { atMost: 1 },
+    note: show(median(figures), row.measure)
+  }
 }
 
+const faultsOf = <Name extends string>(results: Results<Name>, ours: Name, theirs: Name): string =>
+  (["conflicts", "lost"] as const).map((fault) => {
+    const count = (name: Name) => results[name].reduce((sum, sample) => sum + (sample[fault] ?? 0), 0)
+    const isCounted = results[ours].concat(results[theirs]).some((sample) => sample[fault] !== undefined)
+    return isCounted ? `, ${fault} ${thousands(count(ours))} : ${thousands(count(theirs))}` : ""
+  }).join("")
+
 const show = (value: number, measure: Measure): string =>
-  measure === "rate" ? `${thousands(value)}/s` : `${value.toPrecision(3)} ms`
+  measure === "rate"
+    ? `${thousands(value)}/s`
+    : measure === "heap" || measure === "rss"
+    ? `${value.toFixed(0)} MiB`
+    : `${value >= 100 ? thousands(value) : value.toPrecision(3)} ms`
 
 /** A number with its thousands marked. */
 export const thousands = (value: number): string => Math.round(value).toLocaleString("en")

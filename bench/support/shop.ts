@@ -47,7 +47,11 @@ const classes = [
 
 export const Cart = Category.make("cart", { id: Schema.String, events: classes })
 
-type CartEvent = Category.In<typeof Cart>
+/** A category of the same events under another name. */
+export const categoryOf = <const Name extends string>(name: Name) =>
+  Category.make(name, { id: Schema.String, events: classes })
+
+export type CartEvent = Category.In<typeof Cart>
 
 /** Event `i` in its stored form. */
 const encoded = (i: number): { readonly type: string; readonly data: Record<string, Schema.Json> } => {
@@ -93,3 +97,20 @@ export const textEvent = (i: number) => texts[i % variety]!
 /** `count` events from number `i` on. */
 export const events = (i: number, count: number): ReadonlyArray<CartEvent> =>
   Array.from({ length: count }, (_, n) => event(i + n))
+
+/** An event that says where it belongs: the number `i` of a run, as our class, as Emmett takes it, and as JSON text. */
+export const marked = (run: string, i: number): CartEvent => new ItemAdded({ sku: run, quantity: 1, cents: i })
+export const plainMarked = (run: string, i: number) => ({
+  type: "ItemAdded",
+  data: { sku: run, quantity: 1, cents: i }
+})
+export const textMarked = (run: string, i: number) => ({
+  type: "ItemAdded",
+  data: JSON.stringify(plainMarked(run, i).data)
+})
+
+/** Where such an event belongs, from the JSON of its data or from the event itself. */
+export const markOf = (data: unknown): { readonly run: string; readonly i: number } => {
+  const { cents, sku } = data as { readonly sku: string; readonly cents: number }
+  return { run: sku, i: cents }
+}
