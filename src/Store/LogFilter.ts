@@ -85,7 +85,7 @@ export const textField = (field: string, text: string): Effect.Effect<string, In
 export const matches = (filter: LogFilter, event: StoredEvent): boolean =>
   (filter.types === null || filter.types.includes(event.type)) &&
   (filter.categories === null ||
-    filter.categories.includes(StreamId.category(event.streamId as StreamId.StreamId))) &&
+    filter.categories.includes(StreamId.category(event.streamId))) &&
   (filter.streamPrefix === null || event.streamId.startsWith(filter.streamPrefix)) &&
   (filter.tags === null || filter.tags.every((tag) => event.tags?.includes(tag))) &&
   (filter.recordedFrom === null || event.recordedAt >= filter.recordedFrom) &&

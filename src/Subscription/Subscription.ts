@@ -117,6 +117,8 @@ export const catchUp = <const S extends Subscribable>(
  * for each large piece of the log in which nothing matched. A checkpoint can move to each of these positions. The first
  * signal comes as soon as the subscription is established, whether there are events or not.
  *
+ * **Gotchas** For one stream these are positions of the log, too, while `after` is a version there: note the last event.
+ *
  * **Example** (A checkpoint that moves on, though nothing matches)
  * ```ts
  * import { Effect, Stream } from "effect"
@@ -183,7 +185,7 @@ export const volatile = <const S extends Subscribable>(
   Effect.gen(function*() {
     const store = yield* EventStore
     // as long as this one is there, what is new is at hand for the runs
-    const { start } = yield* open(source, { ...options, after: "end" } as SubscribeOptions<S>)
+    const { start } = yield* open(source, { ...options, after: "end" })
     const run = Effect.provideService(
       open(source, { ...options, after: start } as SubscribeOptions<S>),
       EventStore,

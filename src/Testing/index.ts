@@ -1,5 +1,5 @@
 /**
- * What helps with tests: the contract of an event store, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
+ * What helps with tests: the contracts of an event store and of subscriptions, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
  *
  * @since 0.1.0
  */

@@ -57,7 +57,7 @@ describe("the one reader", () => {
     const { faulty, store } = yield* make
     yield* append(store, 10)
     const followers = yield* Effect.forEach([0, 3, "end"] as const, (after) => catchUp(store, { after }))
-    yield* followers[0]!.until(10)
+    yield* followers[0].until(10)
     assert.strictEqual(faulty.listening, 1)
     for (const { stop } of followers) {
       assert.isAbove(store.tail.position(), 0)
@@ -264,6 +264,46 @@ describe("a follower", () => {
     assert.strictEqual(follower.position(), 5)
     assert.deepStrictEqual(yield* taken(9, follower), [[6]])
     assert.strictEqual(follower.position(), 11)
+  })
+
+  test("does not wait where something came since it last looked", function*() {
+    const { store } = yield* make
+    const follower = yield* store.tail.follow(everything, "end")
+    // it has not looked yet, so it cannot know
+    yield* follower.wait
+    yield* taken(9, follower)
+    yield* append(store)
+    yield* settle
+    yield* follower.wait
+    assert.deepStrictEqual(yield* taken(9, follower), [[1]])
+    const waiting = yield* Effect.forkScoped(follower.wait, { startImmediately: true })
+    yield* TestClock.adjust("1 minute")
+    assert.isUndefined(waiting.pollUnsafe())
+    yield* append(store)
+    yield* Fiber.join(waiting)
+    // whoever was interrupted while it waited can wait again
+    yield* taken(9, follower)
+    yield* Effect.timeoutOption(Effect.race(follower.wait, TestClock.adjust("1 second")), "1 second")
+    const again = yield* Effect.forkScoped(follower.wait, { startImmediately: true })
+    yield* append(store)
+    yield* Fiber.join(again)
+  })
+
+  test("tells where it is in time, however much is stored that does not match", function*() {
+    const { store } = yield* make
+    const said = yield* gather(Stream.provideService(
+      Subscription.signals(Category.raw, { streamPrefix: "none", after: "end", heartbeat: "5 seconds" }),
+      EventStore,
+      store
+    ))
+    for (let i = 0; i < 60; i++) {
+      yield* append(store)
+      yield* TestClock.adjust("250 millis")
+    }
+    assert.deepStrictEqual(
+      said.all.map((signal) => [signal._tag, signal._tag === "Event" ? 0 : signal.position as number]),
+      [["CaughtUp", 0], ["Heartbeat", 20], ["Heartbeat", 40], ["Heartbeat", 60]]
+    )
   })
 
   test("reads one page ahead of what is worked on, and no more", function*() {

@@ -74,6 +74,24 @@ describe("a storage that fails", () => {
     })
   }
 
+  test("to answer is waited for only as long as somebody wants to follow", function*() {
+    const { faulty, store } = yield* make
+    yield* append(store)
+    for (const trouble of [Effect.never, Effect.fail(failure(true))]) {
+      faulty.trouble = trouble
+      const followers = [yield* catchUp(store), yield* catchUp(store, { after: "end" })]
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(store.tail.position(), 0)
+      for (const { stop } of followers) yield* stop
+      const asked = faulty.identities
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual([faulty.listening, faulty.identities], [0, asked])
+    }
+    faulty.trouble = undefined
+    const follower = yield* catchUp(store)
+    yield* follower.until(1)
+  })
+
   test("for good ends those who follow, with its error; whoever follows later begins anew", function*() {
     const { faulty, store } = yield* make
     yield* append(store, 3)
@@ -160,6 +178,21 @@ describe("a log that is another one", () => {
     yield* faulty.loseConnections
     yield* TestClock.adjust("100 millis")
     has(yield* Fiber.join(follower), { _tag: "LogRewound", position: 3, head: 1 })
+  })
+
+  test("is followed beyond events that were hidden before anybody read them", function*() {
+    const { other, store } = yield* make
+    const follower = yield* catchUp(store)
+    yield* append(store, 2)
+    yield* follower.until(2)
+    yield* append(other, 3, "hidden-1")
+    yield* other.delete(Category.rawStream("hidden-1"))
+    assert.strictEqual(store.tail.position(), 2)
+    yield* TestClock.adjust("5 seconds")
+    assert.strictEqual(store.tail.position(), 5)
+    yield* append(store)
+    yield* follower.until(3)
+    assert.deepStrictEqual(positionsOf(follower), [1, 2, 6])
   })
 
   test("is no other one where its newest events are hidden", function*() {

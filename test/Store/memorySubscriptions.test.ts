@@ -1,16 +1,11 @@
 /** The seam below persistent subscriptions, in memory. */
-import { assert, describe, it, layer as sharedLayer } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Option } from "effect"
 import { EventStore, StoreError } from "effect-eventstore"
 import { TestClock } from "effect/testing"
 import { done, makeQueue, park } from "../../src/Testing/internal/queue.ts"
-import { freshStream, notes, ruleOf, texts } from "../../src/Testing/internal/rule.ts"
+import { freshStream, notes, texts } from "../../src/Testing/internal/rule.ts"
 import { checkModel } from "../../src/Testing/internal/subscriptionModelRules.ts"
-import { subscriptionStorageRules } from "../../src/Testing/internal/subscriptionStorageRules.ts"
-
-sharedLayer(EventStore.layerMemory, { excludeTestServices: true, timeout: "1 minute" })("memory", (it) => {
-  describe("persistent subscriptions", () => subscriptionStorageRules(ruleOf(it), { transactions: "concurrent" }))
-})
 
 describe("persistent subscriptions in memory", () => {
   it.effect(

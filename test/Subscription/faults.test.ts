@@ -1,7 +1,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Metric, Stream } from "effect"
-import { EventStore, Subscription } from "effect-eventstore"
+import { Context, Effect, Fiber, Layer, Metric, Option, Stream } from "effect"
+import { EventStore, PersistentSubscription, Subscription } from "effect-eventstore"
 import { note, Notes, open, type OpenOptions, recorded, type Store } from "../support/Notes.ts"
 import * as PostgresServer from "../support/PostgresServer.ts"
 import {
@@ -343,5 +343,37 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("catch-u
       proxy.leadTo(other.url(new URL(url).pathname.slice(1)))
       yield* goOn(subscribers)
       yield* assertWhole(store, subscribers, [writer])
+    }))
+
+  it.effect("that are persistent fail with LogRewound as well, and go on from what was restored with the log", () =>
+    Effect.gen(function*() {
+      const { server, url } = yield* database
+      const { store } = yield* open(url)
+      const handled: Array<number> = []
+      const consume = PersistentSubscription.run("restored", {
+        from: Notes,
+        handle: ({ position }) => Effect.sync(() => handled.push(position))
+      }).pipe(Effect.provideService(EventStore, store))
+      const finished = (position: number) =>
+        Effect.repeat(Effect.andThen(Effect.sleep(10), PersistentSubscription.info("restored")), {
+          until: (info) => Option.isSome(info) && info.value.checkpoint === position
+        }).pipe(Effect.provideService(EventStore, store))
+      yield* append(store, 20, "kept")
+      const first = yield* Effect.forkChild(Effect.flip(consume))
+      yield* finished(20)
+      yield* server.stop
+      const copy = yield* server.copy
+      yield* server.start
+      yield* append(store, 20, "lost")
+      yield* finished(40)
+      yield* server.stop
+      yield* server.restore(copy)
+      yield* server.start
+      assert.strictEqual((yield* Fiber.join(first))._tag, "LogRewound")
+
+      yield* append(store, 5, "new")
+      yield* Effect.forkScoped(consume)
+      yield* finished(25)
+      assert.deepStrictEqual(handled.slice(40), [21, 22, 23, 24, 25])
     }))
 })

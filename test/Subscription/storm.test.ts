@@ -11,7 +11,7 @@ it.live(
       const script = join(import.meta.dirname, "../../scripts/storm.ts")
       const storm = yield* Effect.acquireRelease(
         Effect.sync(() =>
-          spawn(process.execPath, ["--conditions=source", script, "--seconds", "12", "--seed", "7"], {
+          spawn(process.execPath, ["--conditions=source", script, "--seconds", "10", "--seed", "7"], {
             stdio: ["ignore", "pipe", "pipe"]
           })
         ),

@@ -3,7 +3,7 @@
  * `node subscribeWorker.ts URL OPTIONS AFTER`, the options of the store and the place as JSON. Ends with a line that names
  * the error when the subscription fails.
  */
-import { Effect, Stream } from "effect"
+import { Effect, References, Stream } from "effect"
 import { Category, EventStore, Subscription } from "effect-eventstore"
 import { writeSync } from "node:fs"
 import { openStore } from "./Notes.ts"
@@ -25,6 +25,8 @@ await Effect.runPromise(
             )
           ),
           Effect.provideService(EventStore, store),
+          // standard output is for what comes
+          Effect.provideService(References.MinimumLogLevel, "None"),
           Effect.catch((error) => Effect.sync(() => writeSync(1, `failed ${error._tag}\n`)))
         )
     )

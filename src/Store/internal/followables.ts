@@ -8,7 +8,7 @@ import { steady } from "./steady.ts"
 import type { TailKey } from "./tailPages.ts"
 
 /** Bytes after which a page ends that a follower reads for itself. */
-const pageBytes = 2 * 1024 * 1024
+const pageBytes = 512 * 1024
 
 /** Positions that a follower looks through at a time where no index finds what it wants. */
 const scannedAtATime = 50_000
@@ -65,9 +65,12 @@ const isIndexed = (filter: LogFilter): boolean =>
   filter.categories !== null || filter.types !== null ||
   filter.streamPrefix === null && filter.tags === null && filter.recordedFrom === null && filter.recordedUntil === null
 
-const keysOf = ({ categories, types }: LogFilter): ReadonlyArray<TailKey> =>
+const keysOf = ({ categories, tags, types }: LogFilter): ReadonlyArray<TailKey> =>
   categories !== null
     ? categories.map((category) => `category:${category}` as const)
     : types !== null
     ? types.map((type) => `type:${type}` as const)
+    // an event has to have all of them: any one finds it
+    : tags !== null && tags.length > 0
+    ? [`tag:${tags[0]!}`]
     : ["*"]

@@ -42,20 +42,21 @@ export const makePgStorage = Effect.fnUntraced(function*(
   const isReadCommitted = settings[0]?.[0] === "read committed"
   // a scope of its own: in the layer's no connection could be opened any more while that closes, and appends may need one
   const connections = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-  const makePool = PgPool.make({
-    ...sql.config,
-    multiplex: false,
-    minConnections: 0,
-    maxConnections: options.lanes,
-    applicationName: sql.config.applicationName ?? "effect-eventstore",
-    // asked for only where it is needed: poolers refuse start-up parameters that they do not know
-    ...(isReadCommitted
-      ? {}
-      : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
-  }).pipe(Scope.provide(connections))
-  const pool = yield* makePool
-  // what waits for a queue of deliveries must not keep appends waiting
-  const deliveriesPool = yield* makePool
+  const makePool = (maxConnections: number) =>
+    PgPool.make({
+      ...sql.config,
+      multiplex: false,
+      minConnections: 0,
+      maxConnections,
+      applicationName: sql.config.applicationName ?? "effect-eventstore",
+      // asked for only where it is needed: poolers refuse start-up parameters that they do not know
+      ...(isReadCommitted
+        ? {}
+        : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
+    }).pipe(Scope.provide(connections))
+  const pool = yield* makePool(options.lanes)
+  // what waits for a queue of deliveries must not keep appends waiting, nor a change that waits for a consumer other queues
+  const [deliveriesPool, changesPool] = yield* Effect.all([makePool(options.lanes), makePool(1)])
   const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   let closing = false
   const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
@@ -274,6 +275,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
       log,
       query,
       execute: (...statement) => execute(deliveriesPool, ...statement),
+      change: (...statement) => execute(changesPool, ...statement),
       inTransaction,
       isExclusive: options.isExclusive,
       transaction

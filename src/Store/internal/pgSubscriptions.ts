@@ -23,6 +23,8 @@ export interface PgSubscriptionsOptions {
   readonly query: Query
   /** On a connection of the store, beside every transaction that is open. */
   readonly execute: Execute
+  /** The same for what may have to wait for the transaction of a consumer: nothing else is to stand behind it. */
+  readonly change: Execute
   readonly inTransaction: Effect.Effect<boolean>
   /** Whether nothing is executed while a transaction is open: it would wait for the transaction that waits for it. */
   readonly isExclusive: boolean
@@ -42,13 +44,12 @@ export interface PgSubscriptionsOptions {
 export const makePgSubscriptions = (options: PgSubscriptionsOptions): SubscriptionStorage => {
   const { inTransaction, isExclusive, log, query, schema, transaction } = options
 
-  const execute: Execute = (operation, statement, repeats) =>
+  const guarded = (run: Execute): Execute => (operation, ...rest) =>
     isExclusive
-      ? Effect.flatMap(
-        inTransaction,
-        (isOpen) => isOpen ? waitsForItself(operation) : options.execute(operation, statement, repeats)
-      )
-      : options.execute(operation, statement, repeats)
+      ? Effect.flatMap(inTransaction, (isOpen) => isOpen ? waitsForItself(operation) : run(operation, ...rest))
+      : run(operation, ...rest)
+  const execute = guarded(options.execute)
+  const change = guarded(options.change)
 
   /** The only value of the only row. */
   const answer = <A>(rows: ReadonlyArray<Values>): A => rows[0]![0]
@@ -60,14 +61,14 @@ export const makePgSubscriptions = (options: PgSubscriptionsOptions): Subscripti
         answer<boolean>
       ),
 
-    update: (name, { start, ...change }) =>
+    update: (name, { start, ...changes }) =>
       Effect.map(
-        execute("updateSubscription", Sql.updateSubscription(schema, log, name, change, start)),
+        change("updateSubscription", Sql.updateSubscription(schema, log, name, changes, start)),
         answer<boolean>
       ),
 
     remove: (name) =>
-      Effect.map(execute("removeSubscription", Sql.removeSubscription(schema, log, name)), answer<boolean>),
+      Effect.map(change("removeSubscription", Sql.removeSubscription(schema, log, name)), answer<boolean>),
 
     list: (now) =>
       Effect.map(

@@ -6,7 +6,7 @@ const keptEvents = 8192
 const keptBytes = 16 * 1024 * 1024
 
 /** By what a follower is found without asking its filter: `"*"` for all events. */
-export type TailKey = `stream:${string}` | `category:${string}` | `type:${string}` | "*"
+export type TailKey = `stream:${string}` | `category:${string}` | `type:${string}` | `tag:${string}` | "*"
 
 /** Somebody whom new events of some keys concern. */
 export interface TailListener {
@@ -55,12 +55,14 @@ export class TailPage {
     const add = (key: TailKey, event: StoredEvent) => {
       const known = index.get(key)
       if (known === undefined) index.set(key, [event])
-      else known.push(event)
+      // an event may carry a tag twice
+      else if (known[known.length - 1] !== event) known.push(event)
     }
     for (const event of this.events) {
       add(`stream:${event.streamId}`, event)
-      add(`category:${StreamId.category(event.streamId as StreamId.StreamId)}`, event)
+      add(`category:${StreamId.category(event.streamId)}`, event)
       add(`type:${event.type}`, event)
+      for (const tag of event.tags ?? []) add(`tag:${tag}`, event)
     }
     return this.index = index
   }

@@ -5,7 +5,6 @@ import type { RawEvent } from "../../Event/RawEvent.ts"
 import { type Entry, EventStore } from "../../Store/EventStore.ts"
 import * as Category from "../../Stream/Category.ts"
 import type { EventFilter } from "../../Stream/EventFilter.ts"
-import type { Recorded } from "../../Stream/Recorded.ts"
 import {
   collect,
   Counted,
@@ -56,7 +55,7 @@ const whileStored = (
     const [appended] = yield* store.appendAll([last])
     yield* seen.until((all) => all.at(-1)?.position === appended!.position)
     saw<RawEvent>(seen.all, yield* logAfter(store, start, { ...filter, ...(categories && { categories }) }))
-    return seen.all as ReadonlyArray<Recorded<RawEvent>>
+    return seen.all
   })
 
 export const catchUpFilterRules: Rules = (rule) => {

@@ -139,9 +139,11 @@ export const signalRules: Rules = (rule) => {
   rule("tells where it is also while much is stored that does not match", function*(store) {
     const name = freshName()
     const writing = yield* Effect.forkChild(
-      Effect.forever(Effect.andThen(store.append(freshStream(), someNotes(1)), Effect.sleep("2 millis")))
+      Effect.forever(Effect.andThen(store.append(freshStream(), someNotes(1)), Effect.sleep("1 millis")))
     )
-    const said = yield* gather(signals(store, Category.raw, { heartbeat: "20 millis", tags: [name], after: "end" }))
+    const said = yield* gather(
+      signals(store, Category.raw, { heartbeat: "100 millis", streamPrefix: name, after: "end" })
+    )
     yield* said.until((all) => all.length > 3 && positionOf(all.at(-1)!) > positionOf(all[0]!) + 5, "5 seconds")
     yield* Fiber.interrupt(writing)
     equal([...new Set(tags(said.all))], ["CaughtUp", "Heartbeat"])

@@ -67,10 +67,6 @@ export const gather = <A, E, R>(
     }
   })
 
-/** Positions of events, for comparisons that can be read. */
-export const positions = (events: ReadonlyArray<Recorded<unknown>>): ReadonlyArray<number> =>
-  events.map(({ position }) => position)
-
 /** What a read of the log finds behind a position. */
 export const logAfter = (
   store: Store,
