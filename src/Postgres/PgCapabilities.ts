@@ -80,4 +80,9 @@ export const check = (client: SqlClient.SqlClient): Effect.Effect<void, SqlError
   })
 
 const isNotUnderstood = ({ reason }: SqlError.SqlError): boolean =>
-  reason._tag === "SqlSyntaxError" || reason._tag === "UnknownError"
+  reason._tag === "SqlSyntaxError" || reason._tag === "UnknownError" && !isAway(reason.cause)
+
+/** A server that goes down, or takes no more connections: nothing that says what it understands. */
+const isAway = (cause: unknown): boolean =>
+  typeof cause !== "object" || cause === null || !("code" in cause) || typeof cause.code !== "string" ||
+  /^(57P|53|08)/.test(cause.code)

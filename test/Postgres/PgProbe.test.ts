@@ -113,6 +113,14 @@ describe("PgProbe", () => {
       assert.strictEqual(nobody._tag, "SqlError")
     }))
 
+  it.live("leaves a server that goes down between two questions to the client's error", () =>
+    Effect.gen(function*() {
+      const url = yield* fakeServer((statement) =>
+        statement.includes("server_version_num") ? "57P01" : { version: postgres.version }
+      )
+      assert.strictEqual((yield* Effect.flip(probeAt(url)))._tag, "SqlError")
+    }))
+
   it.live("refuses a database without the tables, and says what to do", () =>
     Effect.gen(function*() {
       const url = yield* TestPostgres.url
