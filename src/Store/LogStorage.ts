@@ -195,6 +195,8 @@ export interface LogStorage {
   readonly transaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
+  /** Whether the fibre has a transaction open. */
+  readonly inTransaction: Effect.Effect<boolean>
   /** The head, and the id of the event at a position, also of a hidden one; `undefined` where there is none. */
   readonly identity: (
     position: number

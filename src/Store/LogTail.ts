@@ -7,7 +7,7 @@ import type { Duration, Effect, Scope } from "effect"
 import type { StoredEvent } from "../Stream/StoredEvent.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { LogFilter } from "./LogFilter.ts"
-import type { LogRewound, StoreError, StreamTombstoned } from "./StoreError.ts"
+import type { InvalidInput, LogRewound, StoreError, StreamTombstoned } from "./StoreError.ts"
 
 /**
  * A place in the log to go on from: behind a position. With the id of the event there a log that was restored from a
@@ -81,16 +81,23 @@ export interface LogFollower<out E> {
  * @since 0.1.0
  */
 export interface LogTail {
-  /** A follower of the log, established when this completes: what is stored later, it finds. */
+  /**
+   * A follower of the log, established when this completes: what is stored later, it finds. `InvalidInput` where a
+   * transaction is open.
+   */
   readonly follow: (
     filter: LogFilter,
     from: "end" | LogPlace
-  ) => Effect.Effect<LogFollower<never>, StoreError | LogRewound, Scope.Scope>
+  ) => Effect.Effect<LogFollower<never>, InvalidInput | StoreError | LogRewound, Scope.Scope>
   /** A follower of one stream, from behind a version. */
   readonly followStream: (
     streamId: StreamId,
     from: "end" | StreamPlace
-  ) => Effect.Effect<LogFollower<StreamTombstoned>, StoreError | LogRewound | StreamTombstoned, Scope.Scope>
+  ) => Effect.Effect<
+    LogFollower<StreamTombstoned>,
+    InvalidInput | StoreError | LogRewound | StreamTombstoned,
+    Scope.Scope
+  >
   /** Position up to which this process has seen the log; 0 while nobody follows it. */
   readonly position: () => number
   /**

@@ -112,7 +112,8 @@ export class AppendConditionFailed extends Schema.TaggedError<AppendConditionFai
  * `outcome` is `"not-stored"` where it is certain that nothing was written, and `"unknown"` where the connection was lost
  * after an append was sent and the database could not be asked again in time. `isRetryable` says that running the same
  * effect again may help and can do no harm. After an unknown outcome it is `true` only where the append gave its event ids
- * itself: without them a repetition has new ids, and might store the events twice.
+ * itself: without them a repetition has new ids, and might store the events twice. What consumers of a persistent subscription
+ * ask for and answer may always be repeated.
  *
  * @category errors
  * @since 0.1.0

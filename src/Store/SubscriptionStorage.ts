@@ -40,6 +40,8 @@ export interface SubscriptionDefinition {
 export interface SubscriptionState extends SubscriptionDefinition {
   /** Names this life of the subscription: another one of the same name, made after it was removed, has another id. */
   readonly id: number
+  /** Grows with each change of filter, ordering or `parkedBlocks`. */
+  readonly revision: number
   /** The log was looked through up to here. */
   readonly position: number
   /** The event at `position`, where there was one to note: it tells this log from one that was restored. */
@@ -55,12 +57,15 @@ export interface SubscriptionState extends SubscriptionDefinition {
 
 /**
  * A piece of the log that was looked through: what matched between `from` (exclusive) and `to` (inclusive). It is taken
- * only if `from` is still the position of the subscription; else somebody else was faster, and nothing happens.
+ * only if `from` is still the position of the subscription, and `revision` its revision; else somebody else was faster, or
+ * declared it to be another one, and nothing happens.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Offer {
+  /** Left out, it is taken whatever the subscription is declared to be. */
+  readonly revision?: number | undefined
   readonly from: number
   readonly to: number
   /** The event at `to`, where that is known. */
@@ -124,6 +129,9 @@ export interface Claimed {
   readonly nextIn: number | undefined
   /** Deliveries parked by this claim because of their attempts. */
   readonly parked: number
+  readonly revision: number
+  /** Whether the only delivery is one whose lease ran out twice: it is to be handled alone. */
+  readonly isAlone: boolean
 }
 
 /**
@@ -219,13 +227,14 @@ export interface SubscriptionStorage {
     now: number | undefined
   ) => Effect.Effect<ReadonlyArray<number>, StoreError>
   /**
-   * Runs an effect as one transaction (see `LogStorage.transaction`), and finishes a delivery in it. Answers `None`, and
+   * `now` is as for a claim. Runs an effect as one transaction (see `LogStorage.transaction`), and finishes a delivery in it. Answers `None`, and
    * leaves nothing of the effect, where the lease has run out by then or is somebody else's.
    */
   readonly finishWith: <A, E, R>(
     id: number,
     held: Held,
-    effect: Effect.Effect<A, E, R>
+    effect: Effect.Effect<A, E, R>,
+    now?: number
   ) => Effect.Effect<Option.Option<A>, E | AppendRefused | InvalidInput | StoreError, R>
   /** Parked deliveries after a position, in the order of positions. */
   readonly parked: (

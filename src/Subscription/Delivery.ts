@@ -30,7 +30,10 @@ export interface Delivery<out E> extends Recorded<E> {
   /**
    * Runs an effect as one transaction (see `EventStore.transaction`), and acknowledges the event in it: what the effect
    * appends or writes with the store's `SqlClient` is there exactly once, whatever happens. Fails with `LeaseLost`, and
-   * leaves nothing, where somebody else has the event by now.
+   * leaves nothing, where somebody else has the event by now, and with `InvalidInput` where a transaction is open already.
+   *
+   * **Gotchas** Of a stored event that upcasters split (`parts` above 1) only the last part acknowledges it: where one
+   * fails, the parts before it come again, and with them their effects.
    */
   readonly transaction: <A, E2, R>(
     effect: Effect.Effect<A, E2, R>

@@ -301,7 +301,8 @@ export const deliveries = <const C extends Source>(
 ): Stream.Stream<ManualDelivery<Out<C>>, RunError, EventStore | Services<C>> => consumption.deliveries(name, options)
 
 /**
- * Creates a subscription without consuming it. Fails with `SubscriptionExists` where there is one of this name.
+ * Creates a subscription without consuming it. Like all that changes one it is no part of a transaction that is open, and
+ * stays where that is rolled back. Fails with `SubscriptionExists` where there is one of this name.
  *
  * @category operations
  * @since 0.1.0

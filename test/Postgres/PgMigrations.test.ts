@@ -179,6 +179,26 @@ describe("PgMigrations", () => {
       })
     ))
 
+  it.live("upgrades an older event store to the same tables, and keeps its events", () =>
+    inDatabase((sql) =>
+      Effect.gen(function*() {
+        const statements = PgMigrations.statements()
+        const first = statements.findIndex((statement) => statement.startsWith("INSERT INTO migrations"))
+        yield* sql.withTransaction(
+          Effect.forEach(statements.slice(0, first + 1), (statement) => sql.unsafe(statement))
+        )
+        assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), 1)
+        yield* sql`SELECT eventstore.append_event(1, 'notes-a', -1, gen_random_uuid(), 'Noted', 1::int2, '{}', NULL, NULL)`
+        yield* PgMigrations.migrate(sql)
+        assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), PgMigrations.latest)
+        assert.strictEqual(
+          yield* schemaDump(sql, "eventstore"),
+          yield* Effect.promise(() => readFile(fixture, "utf8"))
+        )
+        assert.strictEqual((yield* sql`SELECT position FROM eventstore.events`).length, 1)
+      })
+    ))
+
   it.live("makes the same tables on PGlite", () =>
     Effect.gen(function*() {
       const sql = yield* PgClient.PgClient

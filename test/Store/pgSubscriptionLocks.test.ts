@@ -35,7 +35,8 @@ const frozen = Effect.fnUntraced(
       yield* finished.open
       yield* end.await
     }))
-    const fiber = yield* Effect.forkChild(transaction)
+    // it ends before the client does, whatever becomes of the test
+    const fiber = yield* Effect.forkScoped(transaction)
     yield* finished.await
     return {
       commit: Effect.andThen(end.open, Fiber.join(fiber)),
@@ -105,7 +106,7 @@ describe("persistent subscriptions in Postgres", () => {
   for (const way of ["moved", "removed"] as const) {
     it.live(`wait to be ${way} for a transaction that finishes a delivery, and hold up no other consumer meanwhile`, () =>
       Effect.gen(function*() {
-        const stores = yield* opened
+        const stores = yield* Effect.flatMap(TestPostgres.url, (url) => open(url, { lanes: 1 }))
         const { subscriptions } = stores.store.storage
         const queue = yield* makeQueue(stores.store)
         yield* queue.offer(["a", "b", "c"])
@@ -114,7 +115,7 @@ describe("persistent subscriptions in Postgres", () => {
         const change = way === "moved"
           ? subscriptions.update(queue.name, { start: { position: 9, eventId: null } })
           : subscriptions.remove(queue.name)
-        const changing = yield* Effect.forkChild(change)
+        const changing = yield* Effect.forkScoped(change)
         yield* Effect.sleep("100 millis")
         const held = yield* atOnce(queue.take(begin))
         assert.deepStrictEqual(positionsOf(held), [2, 3])

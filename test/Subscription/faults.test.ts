@@ -19,12 +19,17 @@ import * as TcpProxy from "../support/TcpProxy.ts"
 
 /** A server of our own: these tests stop and kill it. They run one after another. */
 class Server extends Context.Service<Server, PostgresServer.PostgresServer>()("test/Server") {
-  static readonly layer = Layer.effect(Server, PostgresServer.make())
+  // what is copied stays small
+  static readonly layer = Layer.effect(
+    Server,
+    PostgresServer.make({ settings: { max_wal_size: "64MB", min_wal_size: "32MB" } })
+  )
 }
 
 const database = Effect.gen(function*() {
   const server = yield* Server
-  return { server, url: yield* server.createDatabase }
+  const url = yield* Effect.acquireRelease(server.createDatabase, (url) => Effect.ignore(server.dropDatabase(url)))
+  return { server, url }
 })
 
 /** The sessions that listen. */

@@ -35,6 +35,8 @@ export const statements: ReadonlyArray<string> = [
   -- transaction that is open for long keeps it from being cleaned up
   lowest bigint NOT NULL CHECK (lowest > 0),
   leases bigint NOT NULL DEFAULT 0,
+  -- counts what it was declared to be: consumers that go by an older declaration offer in vain
+  revision integer NOT NULL DEFAULT 1,
   capacity bigint NOT NULL CHECK (capacity > 0),
   created_at timestamptz NOT NULL DEFAULT now(),
   event_id uuid,
@@ -127,6 +129,7 @@ BEGIN
     DELETE FROM deliveries d WHERE d.subscription_id = v_id;
   END IF;
   UPDATE subscriptions s SET
+    revision = s.revision + CASE WHEN COALESCE(p_filter::text, p_ordering, p_parked_blocks::text) IS NULL THEN 0 ELSE 1 END,
     filter = COALESCE(p_filter, s.filter),
     ordering = COALESCE(p_ordering, s.ordering),
     parked_blocks = COALESCE(p_parked_blocks, s.parked_blocks),
@@ -158,24 +161,25 @@ BEGIN
 END
 $$`,
 
-  // Takes an offer (what stands between p_from and p_to, if p_from is still the position), and hands out deliveries. The
-  // first row is the subscription: its position and the event there, free places, milliseconds until the next time, and how
+  // Takes an offer (what stands between p_from and p_to, if p_from is still the position and p_revision, where given, what it
+  // is declared to be), and hands out deliveries. The first row is the subscription: its position and the event there, free places, milliseconds until the next time, and how
   // many were parked. The others are deliveries with their events, NULL where these are hidden. No row: it is gone.
   // The events are read here, by a statement that begins after the lock: a snapshot from before it may know less than the
   // queue does.
   `CREATE FUNCTION claim_deliveries(
   p_id integer, p_now timestamptz, p_limit bigint, p_lease interval, p_attempts integer, p_idle boolean,
-  p_from bigint, p_to bigint, p_event_id uuid, p_position bigint[], p_key text[]
+  p_revision integer, p_from bigint, p_to bigint, p_event_id uuid, p_position bigint[], p_key text[]
 ) RETURNS TABLE (
   "position" bigint, stream_id text, stream_version bigint, event_id uuid, event_type text, schema_version smallint,
   data json, metadata json, tags text[], recorded_at timestamptz, order_key text, attempt integer, lease bigint,
-  free bigint, next_in bigint, parked bigint
+  free bigint, next_in bigint, parked bigint, revision integer, alone boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_now timestamptz := COALESCE(p_now, clock_timestamp());
   v_limit bigint := p_limit;
   v_log integer;
+  v_revision integer;
   v_position bigint;
   v_event_id uuid;
   v_lowest bigint;
@@ -187,13 +191,12 @@ DECLARE
   v_count bigint;
   v_first bigint;
   v_next timestamptz;
-  v_leased_keys text[];
-  v_delayed boolean;
   v_exhausted boolean;
-  v_suspected boolean;
+  v_blocks boolean;
   v_suspect bigint;
   v_wanted bigint[] := '{}';
   v_locked bigint[];
+  v_offered bigint := 0;
 BEGIN
   -- The snapshot of a stricter transaction is older than the lock.
   IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -208,12 +211,12 @@ BEGIN
   ) THEN
     -- nothing to do: without a lock there is nothing to write, and nothing to wait for at COMMIT
     v_limit := -1;
-    SELECT s.log_id, s.position, s.event_id, s.lowest, s.leases, s.capacity, s.parked_blocks
-    INTO v_log, v_position, v_event_id, v_lowest, v_lease, v_capacity, v_parked_blocks
+    SELECT s.log_id, s.revision, s.position, s.event_id, s.lowest, s.leases, s.capacity, s.parked_blocks
+    INTO v_log, v_revision, v_position, v_event_id, v_lowest, v_lease, v_capacity, v_parked_blocks
     FROM subscriptions s WHERE s.subscription_id = p_id;
   ELSE
-    SELECT s.log_id, s.position, s.event_id, s.lowest, s.leases, s.capacity, s.parked_blocks
-    INTO v_log, v_position, v_event_id, v_lowest, v_lease, v_capacity, v_parked_blocks
+    SELECT s.log_id, s.revision, s.position, s.event_id, s.lowest, s.leases, s.capacity, s.parked_blocks
+    INTO v_log, v_revision, v_position, v_event_id, v_lowest, v_lease, v_capacity, v_parked_blocks
     FROM subscriptions s WHERE s.subscription_id = p_id FOR UPDATE;
     v_now := COALESCE(p_now, clock_timestamp());
   END IF;
@@ -222,7 +225,8 @@ BEGIN
     RETURN;
   END IF;
 
-  IF p_from = v_position THEN
+  IF p_from = v_position AND COALESCE(p_revision, v_revision) = v_revision THEN
+    v_offered := cardinality(p_position);
     -- a position may be there already: parked or replayed, before the subscription was moved back
     INSERT INTO deliveries (subscription_id, position, order_key, due_at)
     SELECT p_id, n.position, n.order_key, v_now
@@ -235,15 +239,31 @@ BEGIN
   END IF;
 
   LOOP
+    -- One pass for what there is, and what may be handed out if nothing blocks a key but leases: that need not look further
+    -- than to the last one it takes. In one statement, so that both see the same: a consumer may just be answering.
+    WITH pass AS MATERIALIZED (
+      SELECT
+        count(*) AS deliveries,
+        min(d.position) AS first,
+        min(d.due_at) FILTER (WHERE d.due_at > v_now) AS next,
+        array_agg(d.order_key) FILTER (WHERE d.due_at > v_now AND d.lease IS NOT NULL AND d.order_key IS NOT NULL) AS leased,
+        bool_or(d.due_at > v_now AND d.lease IS NULL) AS delayed,
+        bool_or(d.due_at <= v_now AND d.attempts >= p_attempts) AS exhausted,
+        bool_or(d.due_at <= v_now AND d.lost + CASE WHEN d.lease IS NULL THEN 0 ELSE 1 END >= 2) AS suspected
+      FROM deliveries d
+      WHERE d.subscription_id = p_id AND d.position >= v_lowest
+    )
     SELECT
-      count(*), min(d.position), min(d.due_at) FILTER (WHERE d.due_at > v_now),
-      array_agg(d.order_key) FILTER (WHERE d.due_at > v_now AND d.lease IS NOT NULL AND d.order_key IS NOT NULL),
-      COALESCE(bool_or(d.due_at > v_now AND d.lease IS NULL), false),
-      COALESCE(bool_or(d.due_at <= v_now AND d.attempts >= p_attempts), false),
-      COALESCE(bool_or(d.due_at <= v_now AND d.lost + CASE WHEN d.lease IS NULL THEN 0 ELSE 1 END >= 2), false)
-    INTO v_count, v_first, v_next, v_leased_keys, v_delayed, v_exhausted, v_suspected
-    FROM deliveries d
-    WHERE d.subscription_id = p_id AND d.position >= v_lowest;
+      p.deliveries, p.first, p.next, COALESCE(p.exhausted, false), COALESCE(p.delayed OR p.exhausted OR p.suspected, false),
+      ARRAY(
+        SELECT d.position FROM deliveries d
+        WHERE d.subscription_id = p_id AND d.position >= v_lowest AND d.due_at <= v_now
+          AND (d.order_key IS NULL OR d.order_key NOT IN (SELECT unnest(l.leased) FROM pass l))
+        ORDER BY d.position
+        LIMIT GREATEST(v_limit, 0)
+      )
+    INTO v_count, v_first, v_next, v_exhausted, v_blocks, v_wanted
+    FROM pass p;
 
     IF v_exhausted AND v_parked IS NULL AND v_limit >= 0 THEN
       v_locked := ARRAY(
@@ -265,7 +285,8 @@ BEGIN
     END IF;
 
     EXIT WHEN v_limit <= 0;
-    IF v_delayed OR v_exhausted OR v_suspected OR v_parked_blocks OR v_busy <> '{}' THEN
+    v_suspect := NULL;
+    IF v_blocks OR v_parked_blocks OR v_busy <> '{}' THEN
       -- A key that has a delivery under a lease is blocked. Else it is blocked from the first one on that waits for its
       -- time, that is locked by somebody else, that has to be handed out alone, or that is parked, where those block.
       WITH queue AS MATERIALIZED (
@@ -320,15 +341,6 @@ BEGIN
       IF v_suspect IS NOT NULL THEN
         v_wanted := ARRAY[v_suspect];
       END IF;
-    ELSE
-      -- the same where nothing blocks but leases: it need not look further than to the last one it takes
-      v_wanted := ARRAY(
-        SELECT d.position FROM deliveries d
-        WHERE d.subscription_id = p_id AND d.position >= v_lowest AND d.due_at <= v_now
-          AND (d.order_key IS NULL OR d.order_key NOT IN (SELECT k.order_key FROM unnest(v_leased_keys) AS k(order_key)))
-        ORDER BY d.position
-        LIMIT v_limit
-      );
     END IF;
     EXIT WHEN v_wanted = '{}';
 
@@ -362,6 +374,12 @@ BEGIN
   free := GREATEST(v_capacity - v_count, 0);
   next_in := ceil(extract(epoch FROM v_next - v_now) * 1000);
   parked := COALESCE(v_parked, 0);
+  revision := v_revision;
+  alone := v_suspect IS NOT NULL AND v_wanted <> '{}';
+  IF v_offered > cardinality(v_wanted) THEN
+    -- who answers an earlier one of a key at this moment does not see this one yet, and tells nobody
+    PERFORM pg_notify(current_schema() || '_' || v_log, s.name) FROM subscriptions s WHERE s.subscription_id = p_id;
+  END IF;
   RETURN NEXT;
   IF v_wanted <> '{}' THEN
     RETURN QUERY
@@ -376,7 +394,8 @@ BEGIN
     )
     SELECT
       h.position, e.stream_id, e.stream_version, e.event_id, e.event_type, e.schema_version, e.data, e.metadata, e.tags,
-      e.recorded_at, h.order_key, h.attempts, v_lease, NULL::bigint, NULL::bigint, NULL::bigint
+      e.recorded_at, h.order_key, h.attempts, v_lease, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer,
+      NULL::boolean
     FROM handed h
     LEFT JOIN LATERAL (
       SELECT

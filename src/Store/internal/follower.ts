@@ -164,7 +164,7 @@ export class Follower<E> implements LogFollower<E>, TailListener {
       : this.page(from, limit)
     return Effect.flatMap(page, ({ events, more, to }) => {
       const last = events[events.length - 1]
-      const position = more && last !== undefined ? last.position : Math.max(to, last?.position ?? 0)
+      const position = more ? last?.position ?? from : Math.max(to, last?.position ?? 0)
       this.at = position
       this.source.took(events)
       const followed: Followed = {

@@ -2,7 +2,7 @@ import { type Context, Deferred, Duration, Effect, type Scope } from "effect"
 import type { Position } from "../../Stream/Position.ts"
 import type { LogStorage } from "../LogStorage.ts"
 import type { LogPlace, LogTail } from "../LogTail.ts"
-import { LogRewound, type StoreError, StreamTombstoned } from "../StoreError.ts"
+import { InvalidInput, LogRewound, type StoreError, StreamTombstoned } from "../StoreError.ts"
 import { followLog, followStream } from "./followables.ts"
 import { type Followable, Follower, type FollowFrom } from "./follower.ts"
 import { steady } from "./steady.ts"
@@ -56,6 +56,12 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
     })
   }
 
+  // a snapshot of its own, a rollback, an end before that of the subscription: nothing to follow a log from
+  const outside = Effect.flatMap(storage.inTransaction, (isOpen) =>
+    isOpen
+      ? new InvalidInput({ field: "transaction", problem: "is open: begin a subscription before or after it" })
+      : Effect.void)
+
   const follower = <E>(
     run: TailRun,
     source: Followable<E>,
@@ -70,6 +76,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
   return {
     follow: (filter, from) =>
       Effect.gen(function*() {
+        yield* outside
         const run = yield* acquire
         const known = yield* head(from === "end" ? {} : from)
         const start = from === "end" ? { position: known } : from
@@ -77,6 +84,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       }),
     followStream: (streamId, from) =>
       Effect.gen(function*() {
+        yield* outside
         const run = yield* acquire
         if (from !== "end" && from.position !== undefined) yield* head(from)
         const { tombstoned, version } = yield* steady(storage.stream(streamId))

@@ -31,6 +31,7 @@ export interface Delivery {
 export interface Subscription {
   definition: SubscriptionDefinition
   readonly id: number
+  revision: number
   position: number
   eventId: string | null
   leases: number
@@ -56,6 +57,7 @@ export const makeSubscription = (
 ): Subscription => ({
   definition,
   id,
+  revision: 1,
   position: start.position,
   eventId: start.eventId,
   leases: 0,
@@ -84,7 +86,7 @@ export const heldDelivery = ({ open }: Subscription, { lease, position }: Held, 
 }
 
 export const stateOf = (
-  { definition, eventId, id, open, parked, position }: Subscription,
+  { definition, eventId, id, open, parked, position, revision }: Subscription,
   now: number
 ): SubscriptionState => {
   let inFlight = 0
@@ -96,6 +98,7 @@ export const stateOf = (
   return {
     ...definition,
     id,
+    revision,
     position,
     eventId,
     checkpoint,
@@ -178,7 +181,9 @@ export const restart = (subscription: Subscription, delivery: Delivery, now: num
 }
 
 const take = (subscription: Subscription, offer: Offer, now: number): void => {
-  if (offer.from !== subscription.position) return
+  if (offer.from !== subscription.position || (offer.revision ?? subscription.revision) !== subscription.revision) {
+    return
+  }
   subscription.position = offer.to
   subscription.eventId = offer.eventId
   for (const { key, position } of offer.events) {
@@ -223,7 +228,9 @@ export const claim = (
     eventId: subscription.eventId,
     free: Math.max(0, subscription.definition.capacity - subscription.open.size),
     nextIn: next === Infinity ? undefined : next - now,
-    parked
+    parked,
+    revision: subscription.revision,
+    isAlone: suspect !== undefined && chosen.length > 0
   }
 }
 

@@ -224,6 +224,7 @@ export const makeMemoryStorage = (): LogStorage => {
   /** Stores what was staged, or hands it to the transaction around it. */
   const end = (staged: Staged, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
     if (staged.outer === undefined) return commit(staged, now)
+    if (staged.outer.closed) return Exit.fail(transactionEnded())
     for (const command of staged.commands) staged.outer.commands.push(command)
     for (const event of staged.events) staged.outer.events.push(event)
     for (const ending of staged.endings) staged.outer.endings.push(ending)
@@ -376,6 +377,8 @@ export const makeMemoryStorage = (): LogStorage => {
       ),
 
     transaction: (effect) => staging(effect, (answer, staged, now) => Exit.map(end(staged, now), () => answer)),
+
+    inTransaction: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Transaction) !== undefined)),
 
     identity: (position) => Effect.sync(() => ({ head: log.length, eventId: log[position - 1]?.eventId })),
 

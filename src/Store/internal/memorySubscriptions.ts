@@ -97,6 +97,9 @@ export const makeMemorySubscriptions = (log: SubscribedLog): SubscriptionStorage
           parkedBlocks: change.parkedBlocks ?? parkedBlocks,
           capacity: change.capacity ?? capacity
         }
+        if (change.filter !== undefined || change.ordering !== undefined || change.parkedBlocks !== undefined) {
+          subscription.revision++
+        }
         if (start !== undefined) move(subscription, start)
         return true
       }),
@@ -138,9 +141,10 @@ export const makeMemorySubscriptions = (log: SubscribedLog): SubscriptionStorage
           delivery.due = now + Duration.toMillis(lease)
         })),
 
-    finishWith: (id, held, effect) =>
+    finishWith: (id, held, effect, given) =>
       log.transactionWith(effect, {
-        isPossible: (now) => {
+        isPossible: (now_) => {
+          const now = given ?? now_
           const subscription = byId.get(id)
           return subscription !== undefined && heldDelivery(subscription, held, now) !== undefined
         },

@@ -235,6 +235,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
         (rows) => Option.map(Option.fromNullishOr(rows[0]), Sql.toStored)
       ),
 
+    inTransaction,
+
     identity: (position) =>
       Effect.map(query("identity", Sql.identity(schema, log, position)), ([row]) => ({
         head: row![0],

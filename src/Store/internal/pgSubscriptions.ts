@@ -100,9 +100,9 @@ export const makePgSubscriptions = (options: PgSubscriptionsOptions): Subscripti
           answer<ReadonlyArray<number>>
         ),
 
-    finishWith: <A, E, R>(id: number, { lease, position }: Held, effect: Effect.Effect<A, E, R>) => {
+    finishWith: <A, E, R>(id: number, { lease, position }: Held, effect: Effect.Effect<A, E, R>, now?: number) => {
       const lost = new LeaseIsLost()
-      const done = Sql.settleDeliveries(schema, id, [{ position, lease, outcome: "done" }], undefined)
+      const done = Sql.settleDeliveries(schema, id, [{ position, lease, outcome: "done" }], now)
       const finish = Effect.flatMap(
         query("settle", done),
         (rows) => answer<ReadonlyArray<number>>(rows).length === 0 ? Effect.void : Effect.fail(lost)

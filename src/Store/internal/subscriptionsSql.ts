@@ -83,7 +83,7 @@ export const subscriptionStates = (
       SELECT
         s.name::text, s.filter::text, s.ordering, s.parked_blocks, s.capacity::float8, s.subscription_id,
         s.position::float8, s.event_id::text, LEAST(s.position, q.first - 1)::float8,
-        q.waiting::float8, q.leased::float8, p.parked::float8
+        q.waiting::float8, q.leased::float8, p.parked::float8, s.revision
       FROM ${schema}.subscriptions s
       CROSS JOIN LATERAL (
         SELECT
@@ -114,7 +114,8 @@ export const toSubscriptionState = (row: Values): SubscriptionState => ({
   checkpoint: row[8],
   waiting: row[9],
   inFlight: row[10],
-  parked: row[11]
+  parked: row[11],
+  revision: row[12]
 })
 
 /** One claim; its rows are read by {@link toClaimed}. */
@@ -123,10 +124,12 @@ export const claimDeliveries = (
   { attempts, id, idle, lease, limit, now, offer }: Claim
 ): Statement => ({
   text: `
-      SELECT ${columns}, e.order_key::text, e.attempt, e.lease::float8, e.free::float8, e.next_in::float8, e.parked::float8
+      SELECT
+        ${columns}, e.order_key::text, e.attempt, e.lease::float8, e.free::float8, e.next_in::float8, e.parked::float8,
+        e.revision, e.alone
       FROM ${schema}.claim_deliveries(
-        $1::int4, ${time(2)}, $3::int8, $4::text::interval, $5::int4, $6::bool, $7::int8, $8::int8, $9::uuid,
-        $10::text[]::int8[], $11::text[]
+        $1::int4, ${time(2)}, $3::int8, $4::text::interval, $5::int4, $6::bool, $7::int4, $8::int8, $9::int8, $10::uuid,
+        $11::text[]::int8[], $12::text[]
       ) e`,
   params: [
     id,
@@ -135,6 +138,7 @@ export const claimDeliveries = (
     interval(lease),
     Math.min(attempts, 0x7fffffff),
     idle,
+    offer?.revision ?? null,
     offer === undefined ? null : BigInt(offer.from),
     offer === undefined ? null : BigInt(offer.to),
     offer === undefined ? null : offer.eventId,
@@ -159,7 +163,9 @@ export const toClaimed = ([subscription, ...rows]: ReadonlyArray<Values>): Claim
     eventId: subscription[3],
     free: subscription[13],
     nextIn: subscription[14] ?? undefined,
-    parked: subscription[15]
+    parked: subscription[15],
+    revision: subscription[16],
+    isAlone: subscription[17]
   }
 
 /** `undefined` where the event is hidden or gone. */

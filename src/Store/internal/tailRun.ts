@@ -147,6 +147,8 @@ export class TailRun {
         return this.readPages(Number.MAX_SAFE_INTEGER)
       }
       return Effect.callback((resume) => {
+        // the scheduler may have let somebody in since the look above
+        if (this.isDue || this.hasNews) return resume(Effect.void)
         this.resume = () => resume(Effect.void)
         return Effect.sync(() => {
           this.resume = undefined

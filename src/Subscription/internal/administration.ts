@@ -164,6 +164,14 @@ const forParked = (
   Effect.gen(function*() {
     const { storage, tail } = yield* EventStore
     const id = yield* idOf(name)
+    const parts = Object.values(filter ?? {})
+    if (parts.length > 0 && parts.every((part) => part === undefined)) {
+      // a value that is missing by mistake must not mean all there are
+      return yield* new InvalidInput({
+        field: "filter",
+        problem: "has only parts that are undefined; leave it out for all"
+      })
+    }
     let count = 0
     yield* Stream.runForEach(pages(name, filter), (page) =>
       page.length === 0

@@ -1,8 +1,9 @@
-import { Duration, Effect, Exit } from "effect"
+import { Duration, Effect, Exit, Option, Scope } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { Claimed, Offer } from "../../Store/SubscriptionStorage.ts"
 import { SubscriptionRemoved } from "../SubscriptionError.ts"
 import type { Core } from "./core.ts"
+import { isSameFilter } from "./declaration.ts"
 import type { Filler } from "./filler.ts"
 
 /** Claims deliveries as there is room for them, and fills the queue they come from. */
@@ -10,6 +11,10 @@ export class Claiming {
   private readonly core: Core
   private readonly filler: Filler<never, unknown>
   private readonly pump: () => void
+  /** The declaration it goes by. */
+  private revision: number
+  /** Whether it can look for events by that declaration: where the keys come from a function of another program, it cannot. */
+  private mayFill = true
   /** Whether the storage was asked and has not answered. */
   isAsking = false
 
@@ -17,6 +22,7 @@ export class Claiming {
     this.core = core
     this.filler = filler
     this.pump = pump
+    this.revision = core.options.state.revision
   }
 
   readonly run: Effect.Effect<void, unknown, any> = Effect.gen({ self: this }, function*() {
@@ -38,9 +44,10 @@ export class Claiming {
         yield* core.signal.wait
         continue
       }
-      const offer = free > 0 ? yield* filler.next(position, free) : undefined
+      const found = free > 0 && this.mayFill ? yield* filler.next(position, free) : undefined
+      const offer = found && { ...found, revision: this.revision }
       if (offer === undefined && !mayFind) {
-        mayFind = yield* this.waitForWork(free > 0, dueAt)
+        mayFind = yield* this.waitForWork(free > 0 && this.mayFill, dueAt)
         continue
       }
       const limit = this.room
@@ -49,6 +56,10 @@ export class Claiming {
       mayFind = claimed.deliveries.length >= limit || !isTaken
       position = claimed.position
       free = claimed.free
+      if (claimed.revision !== this.revision) {
+        yield* this.goByDeclaration
+        mayFind = true
+      }
       dueAt = core.holdings.now() + Math.min(claimed.nextIn ?? Infinity, poll)
       if (claimed.deliveries.length > 0) {
         this.pump()
@@ -56,6 +67,32 @@ export class Claiming {
         yield* Effect.yieldNow
       }
     }
+  })
+
+  /**
+   * Another program declared the subscription to be another one, and this one has to look for events by that: by its own
+   * declaration it would pass over what the other one wants.
+   */
+  private readonly goByDeclaration: Effect.Effect<void, unknown> = Effect.gen({ self: this }, function*() {
+    const { core, filler } = this
+    const { scope, state: own, store } = core.options
+    const read = Effect.suspend(() => store.storage.subscriptions.state(own.name, core.now))
+    const state = Option.getOrUndefined(yield* core.steadily("declared", read))
+    // the next claim says that it was removed
+    if (state === undefined || state.id !== own.id) return
+    this.revision = state.revision
+    this.mayFill = state.ordering === own.ordering && (own.ordering !== "key" || isSameFilter(state.filter, own.filter))
+    yield* Effect.annotateLogs(
+      this.mayFill
+        ? Effect.logInfo("The subscription was declared anew: this consumer goes by that")
+        : Effect.logWarning(
+          "The subscription was declared anew: this consumer handles what is queued, and looks for no more"
+        ),
+      { subscription: own.name }
+    )
+    if (!this.mayFill) return
+    const place = { position: state.position, eventId: state.eventId ?? undefined }
+    filler.follow(yield* store.tail.follow(state.filter, place).pipe(Scope.provide(scope)), state.position)
   })
 
   private get room(): number {
@@ -83,7 +120,7 @@ export class Claiming {
           this.isAsking = false
           // at once: what was claimed has to be given back, whatever happens next
           return Exit.isSuccess(exit) && exit.value !== undefined
-            ? this.accept(exit.value, idle && limit > 1, validUntil)
+            ? this.accept(exit.value, validUntil)
             : undefined
         }
       )
@@ -95,8 +132,7 @@ export class Claiming {
   }
 
   private accept(
-    { deliveries, parked }: Claimed,
-    mayBeAlone: boolean,
+    { deliveries, isAlone, parked }: Claimed,
     validUntil: number
   ): Effect.Effect<void> | undefined {
     const { core } = this
@@ -106,7 +142,7 @@ export class Claiming {
       if (before !== undefined) notices.push(core.onLost(before, "ran out"))
     }
     // an event whose lease ran out twice is handed out to whoever has nothing else in hand, alone
-    core.isAlone = mayBeAlone && deliveries.length === 1 && deliveries[0]!.attempt > 2
+    if (isAlone) core.isAlone = true
     core.telemetry.gauge("inFlight", core.holdings.size)
     if (parked > 0) {
       core.telemetry.count("parked", parked)
@@ -121,12 +157,12 @@ export class Claiming {
 
   /** Waits until there may be work. Says whether it may be in the queue, and not only in the log. */
   private waitForWork(hasFree: boolean, dueAt: number): Effect.Effect<boolean> {
-    const { core: { holdings, options: { follower }, signal }, filler } = this
+    const { core: { holdings, signal }, filler } = this
     return Effect.raceAllFirst([
       Effect.as(signal.wait, true),
       Effect.as(Effect.sleep(Math.max(1, Math.ceil(dueAt - holdings.now()))), true),
       // nobody wakes it for what does not match
-      ...(hasFree ? [Effect.as(follower.wait, false), Effect.as(Effect.sleep(filler.lookAgainIn), false)] : [])
+      ...(hasFree ? [Effect.as(filler.wait, false), Effect.as(Effect.sleep(filler.lookAgainIn), false)] : [])
     ])
   }
 }

@@ -1,8 +1,9 @@
-import { Clock, Duration, Effect, Exit, Option, Queue, Schedule, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Option, Queue, Schedule, Scope, Stream } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { SubscriptionDefinition, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
 import type { ManualDelivery } from "../Delivery.ts"
+import { HandlingTimedOut } from "../Middleware.ts"
 import type {
   ConsumerOptions,
   Declaration,
@@ -16,7 +17,7 @@ import { timeOf } from "./administration.ts"
 import { startConsumer } from "./consumer.ts"
 import { isSameFilter, span, toConsumerSettings, toDefinition, toStart, whole } from "./declaration.ts"
 import type { HandlePart } from "./handling.ts"
-import { byHand } from "./manual.ts"
+import { byHand, type Handed } from "./manual.ts"
 import { keysOf } from "./ordering.ts"
 import { sourceOf } from "./source.ts"
 
@@ -39,7 +40,7 @@ export const start = (
         (delivery, hand) =>
           Effect.timeoutOrElse(Effect.suspend(() => handle(delivery, hand)), {
             duration: timeout,
-            orElse: () => Effect.fail(new Error(`took longer than ${Duration.format(timeout)}`))
+            orElse: () => Effect.fail(new HandlingTimedOut({ after: timeout }))
           })
     })
   })
@@ -71,10 +72,15 @@ export const deliveries = (
 ): Stream.Stream<ManualDelivery<any>, RunError, EventStore> =>
   Stream.unwrap(Effect.gen(function*() {
     const window = yield* whole("window", options.window, 32)
-    const queue = yield* Queue.unbounded<ManualDelivery<any>, any>()
+    const queue = yield* Queue.unbounded<Handed, any>()
     const end = yield* open(name, options, { concurrency: window, window, handle: byHand(queue) })
     yield* Effect.forkScoped(Effect.catchCause(end, (cause) => Queue.failCause(queue, cause)))
-    return Stream.fromQueue(queue)
+    return Stream.fromQueue(queue).pipe(
+      // one by one: what is lost while others are answered is somebody else's by then
+      Stream.rechunk(1),
+      Stream.filter(({ isOpen }) => isOpen()),
+      Stream.map(({ delivery }) => delivery)
+    )
   }))
 
 interface Form {
@@ -103,6 +109,7 @@ const open = (
       store,
       state,
       follower,
+      scope: yield* Effect.scope,
       settings,
       retry: options.retry ?? defaultRetry,
       decode,
@@ -130,9 +137,12 @@ const declare = (
       } else if (isSame(known, definition)) {
         return known
       } else {
-        yield* Effect.annotateLogs(Effect.logInfo("The declaration of a subscription changed"), {
-          subscription: definition.name
-        })
+        yield* Effect.annotateLogs(
+          Effect.logWarning("A subscription is declared to be another one than before, for all of its consumers"),
+          {
+            subscription: definition.name
+          }
+        )
         const { name, ...change } = definition
         yield* subscriptions.update(name, change)
         store.tail.changed(name)

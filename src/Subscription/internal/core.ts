@@ -1,4 +1,4 @@
-import { type Clock, type Context, Deferred, Duration, Effect, Exit } from "effect"
+import { type Clock, type Context, Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { LogFollower } from "../../Store/LogTail.ts"
 import type { StoreError } from "../../Store/StoreError.ts"
@@ -19,6 +19,8 @@ export interface CoreOptions {
   readonly store: EventStore["Service"]
   readonly state: SubscriptionState
   readonly follower: LogFollower<never>
+  /** That of the consumer. */
+  readonly scope: Scope.Scope
   readonly clock: Clock.Clock
   readonly settings: ConsumerSettings
   readonly retry: RetryPolicy["schedule"]
@@ -53,7 +55,7 @@ export class Core {
   private isTelling = false
 
   constructor(options: CoreOptions, context: Context.Context<never>) {
-    const { clock, settings, state, window } = options
+    const { clock, concurrency, settings, state, window } = options
     this.options = options
     this.lease = Duration.toMillis(settings.lease)
     this.telemetry = new Telemetry(state.name, context)
@@ -64,7 +66,8 @@ export class Core {
       now: () => this.holdings.now(),
       every: settings.every,
       within: settings.within,
-      isIdle: () => this.holdings.isQuiet || this.holdings.size >= window
+      // nothing gathers while a hand is free: what is answered may be what others wait for
+      isIdle: () => this.holdings.isWithoutWork(concurrency) || this.holdings.size >= window
     })
   }
 

@@ -21,7 +21,7 @@ interface Found {
 
 /** Looks for events that match, and offers them to the queue of a subscription. */
 export class Filler<E, E2> {
-  private readonly follower: LogFollower<E>
+  private follower: LogFollower<E>
   private readonly keyOf: KeyOf<E2>
   private readonly now: () => number
   /** Found between `from` and `to`, and not taken yet. */
@@ -50,6 +50,20 @@ export class Filler<E, E2> {
   get lookAgainIn(): number {
     const millis = this.moved + worthMillis - this.now()
     return millis > 0 ? Math.max(1, Math.ceil(millis)) : worthMillis
+  }
+
+  /** Goes on from a position with another follower: of what was found nothing counts. */
+  follow(follower: LogFollower<E>, position: number): void {
+    this.follower = follower
+    this.from = this.to = position
+    this.found = []
+    this.eventId = null
+    this.isCaughtUp = false
+  }
+
+  /** Waits until there may be something to find. */
+  get wait(): Effect.Effect<void> {
+    return this.follower.wait
   }
 
   /** What to offer to a subscription that stands at a position and has so many free places. */

@@ -1,8 +1,10 @@
 import { type Clock, Effect, Option } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
+import { InvalidInput } from "../../Store/StoreError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import { type Delivery, LeaseLost, Skip } from "../Delivery.ts"
+import { timeOf } from "./administration.ts"
 import type { Entry } from "./held.ts"
 import type { Decode } from "./source.ts"
 import { linksOf, type Telemetry } from "./telemetry.ts"
@@ -44,7 +46,8 @@ export const makeHandling = (options: HandlingOptions): (entry: Entry) => Effect
       lease,
       transaction: transactionOf(options, entry, isLast)
     }
-    return Effect.catchIf(handle(delivery, { entry, isLast }), isSkip, () => {
+    // what a handler acquires is released when it is done, not with the consumer
+    return Effect.catchIf(Effect.scoped(handle(delivery, { entry, isLast })), isSkip, () => {
       telemetry.count("skipped")
       return Effect.void
     })
@@ -97,7 +100,7 @@ export const makeHandling = (options: HandlingOptions): (entry: Entry) => Effect
 const isSkip = (error: unknown): error is Skip => error instanceof Skip
 
 const transactionOf = (
-  { id, onFinished, store, subscription }: HandlingOptions,
+  { clock, id, onFinished, store, subscription }: HandlingOptions,
   entry: Entry,
   isLast: boolean
 ): Delivery<any>["transaction"] =>
@@ -108,11 +111,19 @@ const transactionOf = (
     const lost = () => new LeaseLost({ subscription, position: entry.claimed.position as never })
     if (entry.isLost || entry.isFinished) return Effect.fail(lost())
     // what is committed is noted, whatever interrupts
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(store.storage.subscriptions.finishWith(id, entry.held, effect)), (answer) => {
-        if (Option.isNone(answer)) return Effect.fail(lost())
-        onFinished(entry)
-        return Effect.succeed(answer.value)
-      })
+    const finish = Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(store.storage.subscriptions.finishWith(id, entry.held, effect, timeOf(clock))),
+        (answer) => {
+          if (Option.isNone(answer)) return Effect.fail(lost())
+          onFinished(entry)
+          return Effect.succeed(answer.value)
+        }
+      )
     )
+    return Effect.flatMap(store.storage.inTransaction, (isOpen) => isOpen ? Effect.fail(notInside()) : finish)
   })
+
+/** Whether it is finished is known when the outermost transaction ends, and that is not in its hands. */
+const notInside = () =>
+  new InvalidInput({ field: "transaction", problem: "of a delivery cannot be a part of another one that is open" })

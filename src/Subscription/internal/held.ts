@@ -63,9 +63,9 @@ export class Holdings {
     return this.byPosition.size
   }
 
-  /** Whether nothing is handled, and nothing is left to handle. */
-  get isQuiet(): boolean {
-    return this.active === 0 && this.ready.size === 0
+  /** Whether a hand is free, and nothing is there for it. */
+  isWithoutWork(hands: number): boolean {
+    return this.active < hands && this.ready.size === 0
   }
 
   /** Monotonic, in milliseconds. */

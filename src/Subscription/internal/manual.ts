@@ -2,8 +2,14 @@ import { Deferred, Effect, Exit, Queue } from "effect"
 import { LeaseLost, type ManualDelivery, Skip } from "../Delivery.ts"
 import type { HandlePart } from "./handling.ts"
 
+/** A delivery on its way to whoever answers it: its lease may be lost before it gets there. */
+export interface Handed {
+  readonly delivery: ManualDelivery<any>
+  readonly isOpen: () => boolean
+}
+
 /** Handles a delivery by handing it out, and waiting for its answer. */
-export const byHand = (out: Queue.Enqueue<ManualDelivery<any>, any>): HandlePart => (delivery, { entry, isLast }) =>
+export const byHand = (out: Queue.Enqueue<Handed, any>): HandlePart => (delivery, { entry, isLast }) =>
   Effect.callback<void, unknown>((resume) => {
     let isAnswered = false
     const settled = Deferred.makeUnsafe<void, LeaseLost>()
@@ -34,7 +40,7 @@ export const byHand = (out: Queue.Enqueue<ManualDelivery<any>, any>): HandlePart
       ack: answering(Exit.void, isLast),
       nack: (action) => answering(Exit.fail(action), isLast || !(action instanceof Skip))
     }
-    Queue.offerUnsafe(out, manual)
+    Queue.offerUnsafe(out, { delivery: manual, isOpen: () => !isAnswered })
     return Effect.sync(() => {
       if (isAnswered) return
       isAnswered = true

@@ -7,7 +7,7 @@ export type Verdict =
   | { readonly outcome: "retry"; readonly after: Duration.Duration; readonly error: string }
   | { readonly outcome: "park"; readonly reason: string; readonly error: string | null }
 
-/** An event that does not decode: no attempt will change that. */
+/** An event that does not decode. */
 export class Undecodable {
   readonly error: EventDecodeFailed | UnknownEventType
   constructor(error: EventDecodeFailed | UnknownEventType) {
@@ -29,10 +29,11 @@ export const judge = (
 ): Effect.Effect<Verdict> => {
   const failure = decisiveOf(cause)
   if (failure instanceof Park) return Effect.succeed({ outcome: "park", reason: storable(failure.reason), error: null })
-  if (failure instanceof Undecodable) {
+  // a type that is not known may be one of a newer program, which runs beside this one or soon in its place
+  if (failure instanceof Undecodable && failure.error._tag === "EventDecodeFailed") {
     return Effect.succeed({ outcome: "park", reason: storable(failure.error.message), error: null })
   }
-  const error = storable(messageOf(failure))
+  const error = storable(messageOf(failure instanceof Undecodable ? failure.error : failure))
   const failed: Verdict = {
     outcome: "park",
     reason: attempt === 1 ? "failed once" : `failed ${attempt} times`,

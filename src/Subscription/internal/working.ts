@@ -119,7 +119,9 @@ export class Working {
       // together, so that nobody is handed a later one of the key before this one waits
       core.outbox.add([{ entry, settlement: { ...entry.held, ...verdict } }, ...(goesOn ? [] : this.restOf(entry))])
       const log = isParked
-        ? Effect.logWarning(`Parked an event: ${verdict.reason}`, ...(verdict.error === null ? [] : [verdict.error]))
+        ? Effect.logWarning(
+          `Parked an event: ${[verdict.reason, verdict.error].filter((text) => text !== null).join(": ")}`
+        )
         : Effect.logDebug(`Attempt ${attempt} at an event failed and is repeated`, cause)
       return Effect.as(core.annotated(entry, log), goesOn)
     })

@@ -35,7 +35,7 @@ export const persistentFailureRules: Rules = (rule) => {
       handle: () =>
         Effect.suspend(() => {
           times.push(clock.currentTimeMillisUnsafe() - begin)
-          return Effect.fail(new Error("broken"))
+          return Effect.fail("broken")
         })
     })
     yield* adjustUntil(clock, "100 millis", "four attempts", () => times.length === 4)

@@ -138,7 +138,7 @@ export const persistentLeaseRules: Rules = (rule) => {
             text === "2" && attempt === 1 ? Effect.fail("rolled back") : Effect.void
           ))
           // what the transaction finished stays finished
-          if (text === "3") yield* Effect.fail("too late")
+          if (text === "3") return yield* Effect.fail("too late")
         })
     })
     yield* consumer.until(4)

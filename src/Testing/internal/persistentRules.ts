@@ -1,10 +1,11 @@
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Latch, Option, Schedule, Schema } from "effect"
+import { Effect, Exit, Latch, Option, Schedule, Schema, Stream } from "effect"
 import * as Event from "../../Event/Event.ts"
 import * as Category from "../../Stream/Category.ts"
 import * as PersistentSubscription from "../../Subscription/PersistentSubscription.ts"
-import { consume, counts, finished, freshSubscription, inStore, type Note, until } from "./consuming.ts"
+import { consume, counts, finished, freshSubscription, inStore, type Note, parkedOf, until } from "./consuming.ts"
 import {
+  Counted,
   equal,
   fails,
   freshCategory,
@@ -60,6 +61,85 @@ export const persistentRules: Rules = (rule) => {
     yield* second.until(1)
     yield* finished(store, name)
     equal(second.begun, ["4"])
+  })
+
+  rule("skips nothing that a newer program wants while an older one runs beside it", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    const older = yield* consume(store, name, { from, types: ["Noted"] })
+    yield* store.append(from.stream("1"), notes("1"))
+    yield* older.until(1)
+    yield* finished(store, name)
+    // the newer one declares, and is gone: what it wants is found by the older one, too
+    const newer = yield* consume(store, name, { from, types: ["Noted", "Counted"] })
+    yield* until(
+      "its declaration",
+      () =>
+        Effect.map(
+          inStore(store)(PersistentSubscription.info(name)),
+          (info) => Option.getOrThrow(info).filter.types?.length === 2
+        )
+    )
+    yield* newer.stop
+    yield* store.append(from.stream("1"), [new Counted({ count: 2 })])
+    yield* store.append(from.stream("1"), notes("3"))
+    yield* older.until(3)
+    equal(older.begun, ["1", "2", "3"])
+  })
+
+  rule("leaves keys to programs that declare them", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    const older = yield* consume(store, name, { from })
+    yield* store.append(from.stream("1"), notes("1"))
+    yield* older.until(1)
+    yield* finished(store, name)
+    const newer = yield* consume(store, name, { from, ordering: () => "same" })
+    yield* until(
+      "its declaration",
+      () =>
+        Effect.map(
+          inStore(store)(PersistentSubscription.info(name)),
+          (info) => Option.getOrThrow(info).ordering === "key"
+        )
+    )
+    yield* store.append(from.stream("1"), notes("2"))
+    yield* store.append(from.stream("2"), notes("3"))
+    yield* finished(store, name)
+    yield* until("all", () => older.begun.length + newer.begun.length === 3)
+    for (const { event, key } of [...older.deliveries, ...newer.deliveries]) {
+      equal(key, textOf(event) === "1" ? from.stream("1").streamId : "same")
+    }
+  })
+
+  rule("refuses to consume inside a transaction, and a delivery's transaction inside another", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    yield* store.append(from.stream("1"), notes("1"))
+    const run = PersistentSubscription.run(name, { from, handle: () => Effect.void })
+    has(yield* fails(store.transaction(inStore(store)(run)), "InvalidInput"), { field: "transaction" })
+    const errors: Array<unknown> = []
+    const consumer = yield* consume(store, name, {
+      from,
+      handle: (delivery) =>
+        Effect.tapError(
+          store.transaction(delivery.transaction(Effect.void)),
+          (error) => Effect.sync(() => errors.push(error))
+        ),
+      attempts: 1
+    })
+    yield* consumer.until(1)
+    yield* finished(store, name, 1)
+    has(errors[0] as object, { _tag: "InvalidInput", field: "transaction" })
+  })
+
+  rule("acknowledges by hand at once where nothing else is to do, whatever the checkpoint gathers", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    yield* store.append(from.stream("1"), someNotes(3))
+    const acked = yield* PersistentSubscription.deliveries(name, { from, checkpoint: { every: 100 } }).pipe(
+      Stream.take(3),
+      Stream.mapEffect((delivery) => delivery.ack),
+      Stream.runCount,
+      inStore(store)
+    )
+    equal(acked, 3)
   })
 
   rule("begins where it is told to, and only where it is new", function*(store) {
@@ -250,12 +330,24 @@ export const persistentRules: Rules = (rule) => {
 
   rule("parks what does not decode, and goes on", function*(store) {
     const [from, name] = [freshCategory(), freshSubscription()]
-    yield* store.append(Category.rawStream(from.stream("1").streamId), [raw("Unheard", {}), raw("Noted", { no: 1 })])
+    yield* store.append(Category.rawStream(from.stream("1").streamId), [raw("Noted", { no: 1 }), raw("Noted", {})])
     yield* store.append(from.stream("1"), notes("good"))
     const consumer = yield* consume(store, name, { from })
     yield* consumer.until(1)
     yield* finished(store, name, 2)
     equal(consumer.begun, ["good"])
+  })
+
+  rule("tries an event of an unknown type again, which a newer program may know, before it parks it", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    yield* store.append(Category.rawStream(from.stream("1").streamId), [raw("Unheard", {})])
+    yield* store.append(from.stream("1"), notes("good"))
+    const consumer = yield* consume(store, name, { from, retry: immediately, attempts: 3 })
+    yield* consumer.until(1)
+    yield* finished(store, name, 1)
+    const [parked] = yield* parkedOf(store, name)
+    has(parked!, { attempts: 3, reason: "failed 3 times" })
+    assert.include(parked!.error, "unknown type Unheard")
   })
 
   rule("looks ahead of what waits no further than its capacity", function*(store) {

@@ -101,10 +101,11 @@ class Run {
           .filter(({ key }) => key !== "")
         const offer = wanted === null ? undefined : { from, to: from + wanted.keys.length, eventId: null, events }
         const claim = claimOf(queue.id, now, { ...options, lease: Duration.millis(lease), offer })
-        const claimed = yield* subscriptions.claim(claim)
-        const deliveries = claimed!.deliveries.map(({ attempt, key, position }) => ({ position, key, attempt }))
+        const { isAlone, revision: _, ...claimed } = (yield* subscriptions.claim(claim))!
+        if (isAlone) equal(claimed.deliveries.length, 1)
+        const deliveries = claimed.deliveries.map(({ attempt, key, position }) => ({ position, key, attempt }))
         equal({ ...claimed, deliveries }, model.claim(claim, now))
-        for (const held of claimed!.deliveries) this.handed.unshift({ held, claim: model.lastClaim() })
+        for (const held of claimed.deliveries) this.handed.unshift({ held, claim: model.lastClaim() })
         return
       }
       case "Wait":

@@ -38,7 +38,8 @@ const subscriptionRules: Rules = (rule) => {
     equal(yield* storageOf(store).create(definition, { position: 42, eventId }), true)
     const { id, ...state } = Option.getOrThrow(yield* storageOf(store).state(definition.name, begin))
     assert.isAbove(id, 0)
-    equal(state, { ...definition, position: 42, eventId, checkpoint: 42, waiting: 0, inFlight: 0, parked: 0 })
+    const counted = { checkpoint: 42, waiting: 0, inFlight: 0, parked: 0 }
+    equal(state, { ...definition, ...counted, position: 42, eventId, revision: 1 })
   })
 
   rule("leaves a subscription as it is where another one of its name is created", function*(store) {
@@ -84,17 +85,17 @@ const subscriptionRules: Rules = (rule) => {
     equal(yield* storageOf(store).update(queue.name, {}), true)
     equal(yield* queue.state(), before)
     yield* storageOf(store).update(queue.name, { capacity: 9, parkedBlocks: true })
-    equal(yield* queue.state(), { ...before, capacity: 9, parkedBlocks: true })
+    equal(yield* queue.state(), { ...before, capacity: 9, parkedBlocks: true, revision: 2 })
     const filter = { ...everything, types: ["A"], recordedFrom: 0 }
     yield* storageOf(store).update(queue.name, { filter, ordering: "none" })
-    equal(yield* queue.state(), { ...before, capacity: 9, parkedBlocks: true, filter, ordering: "none" })
+    equal(yield* queue.state(), { ...before, capacity: 9, parkedBlocks: true, filter, ordering: "none", revision: 3 })
     yield* storageOf(store).update(queue.name, {
       parkedBlocks: false,
       filter: everything,
       capacity: 1,
       ordering: "key"
     })
-    equal(yield* queue.state(), { ...before, capacity: 1 })
+    equal(yield* queue.state(), { ...before, capacity: 1, revision: 4 })
     equal((yield* queue.claim(begin, { limit: 0 })).free, 0)
   })
 
@@ -110,6 +111,22 @@ const subscriptionRules: Rules = (rule) => {
     equal(yield* queue.extend(begin, Duration.seconds(1), first!), [1])
     equal((yield* queue.parked()).map(({ position }) => position), [2])
     has(yield* queue.claim(begin + 20), { deliveries: [], position: 1, eventId: start.eventId, nextIn: undefined })
+  })
+
+  rule("takes no offer from whoever goes by an older declaration", function*(store) {
+    const queue = yield* makeQueue(store)
+    const { revision } = yield* queue.state()
+    const offer = { revision, from: 0, to: 2, eventId: null, events: [{ position: 1, key: "a" }] }
+    yield* storageOf(store).update(queue.name, { capacity: 7 })
+    has(yield* queue.claim(begin, { limit: 0, offer: { ...offer, to: 1, events: [] } }), { position: 1, revision })
+    yield* storageOf(store).update(queue.name, { ordering: "none" })
+    const newer = yield* queue.claim(begin, { offer: { ...offer, from: 1 } })
+    has(newer, { position: 1, deliveries: [] })
+    assert.isAbove(newer.revision, revision)
+    equal((yield* queue.state()).revision, newer.revision)
+    has(yield* queue.claim(begin, { limit: 0, offer: { ...offer, from: 1, revision: newer.revision } }), {
+      position: 2
+    })
   })
 
   rule("gives higher leases after a subscription was moved", function*(store) {
