@@ -100,6 +100,9 @@ const open = (
     const definition = yield* toDefinition(name, options)
     const settings = yield* toConsumerSettings(options)
     const { decode } = sourceOf(options.from, options)
+    if (yield* store.storage.inTransaction) {
+      return yield* new InvalidInput({ field: "transaction", problem: "is open: consume before or after it" })
+    }
     const state = yield* declare(store, definition, options.start)
     const follower = yield* store.tail.follow(definition.filter, {
       position: state.position,
