@@ -65,12 +65,12 @@ const isIndexed = (filter: LogFilter): boolean =>
   filter.categories !== null || filter.types !== null ||
   filter.streamPrefix === null && filter.tags === null && filter.recordedFrom === null && filter.recordedUntil === null
 
+/** Tags come first: of a category there are mostly many events, of a tag few. An event has to have all, so any one finds it. */
 const keysOf = ({ categories, tags, types }: LogFilter): ReadonlyArray<TailKey> =>
-  categories !== null
+  tags !== null && tags.length > 0
+    ? [`tag:${tags[0]!}`]
+    : categories !== null
     ? categories.map((category) => `category:${category}` as const)
     : types !== null
     ? types.map((type) => `type:${type}` as const)
-    // an event has to have all of them: any one finds it
-    : tags !== null && tags.length > 0
-    ? [`tag:${tags[0]!}`]
     : ["*"]
