@@ -53,7 +53,9 @@ export const fromEventFilter = (filter: EventFilter | undefined): Effect.Effect<
     types: texts("types", filter?.types),
     categories: texts(
       "categories",
-      filter?.categories?.map((category) => typeof category === "string" ? category : category.name)
+      filter?.categories && [
+        ...new Set(filter.categories.map((category) => typeof category === "string" ? category : category.name))
+      ]
     ),
     streamPrefix: filter?.streamPrefix === undefined
       ? Effect.succeed(null)

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Inspectable, Schema } from "effect"
+import { Effect, Inspectable, Schedule, Schema } from "effect"
 import { EventId } from "../Event/EventId.ts"
 import { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
 import { Position } from "../Stream/Position.ts"
@@ -154,6 +154,34 @@ export class LogRewound extends Schema.TaggedError<LogRewound>()("LogRewound", {
       ": it was restored, or it is another log"
   }
 }
+
+/**
+ * Goes on trying while an effect fails with a `StoreError` that may pass by itself, and says so each time; the waits are
+ * short at first, never longer than two seconds. For reads, and for what may be repeated whatever became of it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const retryPassing = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  onError: (error: StoreError) => Effect.Effect<void>
+): Effect.Effect<A, E, R> =>
+  self.pipe(
+    Effect.tapError((error) => isPassing(error) ? onError(error) : Effect.void),
+    Effect.retry({ while: isPassing, schedule: patience })
+  )
+
+/**
+ * Whether an error is a `StoreError` that may pass by itself.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isPassing = (error: unknown): error is StoreError =>
+  typeof error === "object" && error !== null && (error as StoreError)._tag === "StoreError" &&
+  (error as StoreError).isRetryable
+
+const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(Schedule.jittered)
 
 /** The innermost message: a driver's own says no more than that a query failed. */
 const reasonOf = (cause: unknown): string => {

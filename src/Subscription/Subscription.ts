@@ -9,12 +9,13 @@ import * as LogFilter from "../Store/LogFilter.ts"
 import type { LogFollower, LogPlace, StreamPlace } from "../Store/LogTail.ts"
 import { InvalidInput, type LogRewound, type StoreError, type StreamTombstoned } from "../Store/StoreError.ts"
 import type { Any as AnyCategory, Category, Out, Services, StreamRef } from "../Stream/Category.ts"
+import { decodeFrom } from "../Stream/Decode.ts"
 import type { DecodeError } from "../Stream/DecodeError.ts"
 import type { EventFilter } from "../Stream/EventFilter.ts"
 import type { Position } from "../Stream/Position.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import { checkedPlace, checkedStreamPlace } from "./internal/place.ts"
-import { decodeFrom, sourceOf } from "./internal/source.ts"
+import { type Decode, sourceOf } from "./internal/source.ts"
 
 /**
  * What can be subscribed to: a category, several, one stream, or with `Category.raw` the whole log.
@@ -224,16 +225,16 @@ const open = <S extends Subscribable>(
       if (stream.problem !== undefined) return yield* new InvalidInput({ field: "stream", problem: stream.problem })
       const filter = yield* LogFilter.fromEventFilter(options)
       const follower = yield* tail.followStream(stream.streamId, yield* checkedStreamPlace(after))
-      return opened(follower, stream.category.codec, filter)
+      return opened(follower, stream.category.codec.decode, filter)
     }
     const { decode, filter } = sourceOf(source as AnyCategory | ReadonlyArray<AnyCategory>, options ?? {})
     const logFilter = yield* filter
-    return opened(yield* tail.follow(logFilter, yield* checkedPlace(after)), { decode }, undefined)
+    return opened(yield* tail.follow(logFilter, yield* checkedPlace(after)), decode, undefined)
   })
 
 const opened = (
   follower: LogFollower<StreamTombstoned>,
-  codec: Parameters<typeof decodeFrom>[0],
+  decode: Decode,
   /** What the follower does not filter: it follows streams whole. */
   filter: LogFilter.LogFilter | undefined
 ): Opened => {
@@ -247,7 +248,7 @@ const opened = (
           const decoded: Array<Recorded<any>> = []
           const taken: Taken = { events: decoded, position, caughtUp, isBehind }
           const wanted = filter === undefined ? events : events.filter((event) => LogFilter.matches(filter, event))
-          const waiting = decodeFrom(codec, wanted, 0, decoded)
+          const waiting = decodeFrom(decode, wanted, 0, decoded)
           return waiting === undefined ? Effect.succeed(taken) : Effect.matchCauseEffect(waiting, {
             onSuccess: () => Effect.succeed(taken),
             onFailure: (cause) => {

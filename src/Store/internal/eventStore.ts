@@ -3,7 +3,7 @@ import { isEventId } from "../../Event/EventId.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import type { RawEvent } from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
-import { unknownEventType } from "../../Stream/DecodeError.ts"
+import { byCategory } from "../../Stream/Decode.ts"
 import type { EventFilter } from "../../Stream/EventFilter.ts"
 import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
@@ -139,19 +139,8 @@ export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits)
     readAll: (options) => readLog<RawEvent, never>(options, options, Category.raw.codec.decode, "readAll"),
 
     readCategory: (category, options) => {
-      const given = Array.isArray(category) ? category : [category]
-      const byName = new Map<string, Category.Any>(given.map((category) => [category.name, category]))
-      return readLog<any, any>(
-        { ...options, categories: [...byName.keys()] },
-        options,
-        (stored, into) => {
-          const category = byName.get(StreamId.category(stored.streamId))
-          if (category !== undefined) return category.codec.decode(stored, into)
-          // only a storage that does not keep to the filter gets here
-          return Effect.fail(unknownEventType(stored, 0))
-        },
-        "readCategory"
-      )
+      const categories: ReadonlyArray<Category.Any> = Array.isArray(category) ? category : [category]
+      return readLog<any, any>({ ...options, categories }, options, byCategory(categories), "readCategory")
     },
 
     readEvent: (eventId) =>

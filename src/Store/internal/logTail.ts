@@ -6,7 +6,7 @@ import { InvalidInput, LogRewound, type StoreError, StreamTombstoned } from "../
 import { followLog, followStream } from "./followables.ts"
 import { type Followable, Follower, type FollowFrom } from "./follower.ts"
 import { steady } from "./steady.ts"
-import { rewoundFrom, TailRun } from "./tailRun.ts"
+import { holding, TailRun } from "./tailRun.ts"
 
 /** A log tail, and the way in which its store ends it. */
 export interface OwnLogTail extends LogTail {
@@ -50,10 +50,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
   /** The head of the log, after a look whether it still holds what was read of it. */
   const head = (read: Partial<LogPlace> = {}): Effect.Effect<number, StoreError | LogRewound> => {
     const { eventId, position = 0 } = read
-    return Effect.flatMap(steady(storage.identity(position)), (found) => {
-      const rewound = rewoundFrom(position, eventId, found)
-      return rewound === undefined ? Effect.succeed(found.head) : Effect.fail(rewound)
-    })
+    return Effect.map(holding(steady(storage.identity(position)), position, eventId), (found) => found.head)
   }
 
   // a snapshot of its own, a rollback, an end before that of the subscription: nothing to follow a log from
@@ -86,10 +83,9 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       Effect.gen(function*() {
         yield* outside
         const run = yield* acquire
-        if (from !== "end" && from.position !== undefined) yield* head(from)
+        const known = yield* head(from === "end" ? {} : from)
         const { tombstoned, version } = yield* steady(storage.stream(streamId))
         if (tombstoned) return yield* new StreamTombstoned({ streamId })
-        const known = yield* head()
         if (from === "end") {
           const start = { position: known, streamVersion: version }
           return yield* follower(run, followStream(storage, streamId, version), { position: known, known, start })

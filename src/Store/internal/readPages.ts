@@ -1,4 +1,5 @@
 import { Array as Arr, type Cause, Effect, Option, type Pull, Stream } from "effect"
+import { type Decode, decodeFrom } from "../../Stream/Decode.ts"
 import type { DecodeError } from "../../Stream/DecodeError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
@@ -10,11 +11,6 @@ import { InvalidInput } from "../StoreError.ts"
 const pageEvents = 2000
 const firstPageEvents = 200
 const pageBytes = 2 * 1024 * 1024
-
-type Decode<Out, R> = (
-  stored: StoredEvent,
-  into: Array<Recorded<Out>>
-) => Effect.Effect<void, DecodeError, R> | undefined
 
 interface State {
   readonly from: number
@@ -68,29 +64,22 @@ const decodePages = <Out, E, R>(
   decode: Decode<Out, R>
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<Recorded<Out>>, E | DecodeError, void, R> => {
   let failure: Cause.Cause<DecodeError> | undefined
-  const decodeFrom = (
-    rows: ReadonlyArray<StoredEvent>,
-    start: number,
-    events: Array<Recorded<Out>>
-  ): Effect.Effect<Array<Recorded<Out>>, DecodeError, R> => {
-    for (let i = start; i < rows.length; i++) {
-      const waiting = decode(rows[i]!, events)
-      if (waiting === undefined) continue
-      return Effect.matchCauseEffect(waiting, {
-        onSuccess: () => decodeFrom(rows, i + 1, events),
-        onFailure: (cause) => {
-          if (events.length === 0) return Effect.failCause(cause)
-          failure = cause
-          return Effect.succeed(events)
-        }
-      })
-    }
-    return Effect.succeed(events)
+  const decodePage = (rows: ReadonlyArray<StoredEvent>): Effect.Effect<Array<Recorded<Out>>, DecodeError, R> => {
+    const events: Array<Recorded<Out>> = []
+    const waiting = decodeFrom(decode, rows, 0, events)
+    return waiting === undefined ? Effect.succeed(events) : Effect.matchCauseEffect(waiting, {
+      onSuccess: () => Effect.succeed(events),
+      onFailure: (cause) => {
+        if (events.length === 0) return Effect.failCause(cause)
+        failure = cause
+        return Effect.succeed(events)
+      }
+    })
   }
   const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Recorded<Out>>, E | DecodeError, void, R> = Effect.suspend(() =>
     failure === undefined
       ? Effect.flatMap(pull, (rows) =>
-        Effect.flatMap(decodeFrom(rows, 0, []), (events) =>
+        Effect.flatMap(decodePage(rows), (events) =>
           // upcasters may drop all of a page
           Arr.isReadonlyArrayNonEmpty(events) ? Effect.succeed(events) : next))
       : Effect.failCause(failure)

@@ -44,10 +44,6 @@ export class TailPage {
     return keys.length === 1 && keys[0] !== "*" ? this.byKey().get(keys[0]!) ?? noEvents : this.events
   }
 
-  has(keys: ReadonlyArray<TailKey>): boolean {
-    return keys.some((key) => key === "*" ? this.events.length > 0 : this.byKey().has(key))
-  }
-
   /** Made once, whatever the number of followers. */
   byKey(): ReadonlyMap<TailKey, ReadonlyArray<StoredEvent>> {
     if (this.index !== undefined) return this.index

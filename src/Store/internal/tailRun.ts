@@ -186,22 +186,18 @@ export class TailRun {
     )
   }
 
-  private readonly check: Effect.Effect<void, StoreError | LogRewound> = Effect.suspend(() => {
+  /** What the log is, after a look whether it still holds what was read of it. */
+  private readonly check = Effect.suspend(() => {
     const { eventId, position } = this.pages
-    return Effect.flatMap(this.storage.identity(position), (found) => {
-      const rewound = rewoundFrom(position, eventId, found)
-      return rewound === undefined ? Effect.void : Effect.fail(rewound)
-    })
+    return holding(this.storage.identity(position), position, eventId)
   })
 
   /** Compares the log with what was read of it, and reads on: finds also what nobody told. */
   private readonly look: Effect.Effect<void, StoreError | LogRewound> = Effect.suspend(() => {
-    const { eventId, position } = this.pages
+    const { position } = this.pages
     const wasTold = this.wasTold
     this.wasTold = false
-    return Effect.flatMap(this.storage.identity(position), (found): Effect.Effect<void, StoreError | LogRewound> => {
-      const rewound = rewoundFrom(position, eventId, found)
-      if (rewound !== undefined) return Effect.fail(rewound)
+    return Effect.flatMap(this.check, (found): Effect.Effect<void, StoreError | LogRewound> => {
       // news may be on its way for a moment; what was not told by the next look was missed
       const isMissed = this.isUntold && !wasTold
       this.isUntold = found.head > position && !wasTold && this.storage.listen !== undefined
@@ -226,16 +222,28 @@ export class TailRun {
 const endedWith = (cause: unknown) =>
   new StoreError({ operation: "follow", isRetryable: false, outcome: "not-stored", cause })
 
-/** Why a log is not the one that was read up to a position, or `undefined`. */
-export const rewoundFrom = (
+/** What a look at the log found; fails where it is not the one that was read up to a position. */
+export const holding = <E>(
+  look: Effect.Effect<Found, E>,
   position: number,
-  eventId: string | undefined,
-  found: { readonly head: number; readonly eventId: EventId | undefined }
-): LogRewound | undefined =>
-  found.head < position || eventId !== undefined && found.eventId !== undefined && found.eventId !== eventId
-    ? new LogRewound({
-      position: position as Position,
-      head: found.head as Position,
-      eventId: eventId as EventId | undefined
-    })
-    : undefined
+  eventId: string | undefined
+): Effect.Effect<Found, E | LogRewound> =>
+  Effect.flatMap(
+    look,
+    (found) =>
+      found.head < position || eventId !== undefined && found.eventId !== undefined && found.eventId !== eventId
+        ? Effect.fail(
+          new LogRewound({
+            position: position as Position,
+            head: found.head as Position,
+            eventId: eventId as EventId | undefined
+          })
+        )
+        : Effect.succeed(found)
+  )
+
+/** The head of the log, and the event at a position. */
+interface Found {
+  readonly head: number
+  readonly eventId: EventId | undefined
+}

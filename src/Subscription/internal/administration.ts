@@ -1,4 +1,4 @@
-import { Clock, Context, DateTime, Effect, Option, Stream } from "effect"
+import { Clock, DateTime, Effect, Option, Stream } from "effect"
 import type { RawEvent } from "../../Event/RawEvent.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
@@ -9,15 +9,10 @@ import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Change, Declaration, Info, Parked, ParkedFilter } from "../PersistentSubscription.ts"
 import { SubscriptionExists, SubscriptionNotFound } from "../SubscriptionError.ts"
 import { checkFlag, checkName, toDefinition, toFilter, toStart, whole } from "./declaration.ts"
+import { timeOf } from "./time.ts"
 
 /** Parked deliveries that are read, replayed or discarded at a time. */
 const pageSize = 500
-
-const systemClock = Context.get(Context.empty(), Clock.Clock)
-
-/** The time to go by: the storage's own, unless the program runs on another clock than the system's. */
-export const timeOf = (clock: Clock.Clock): number | undefined =>
-  clock === systemClock ? undefined : clock.currentTimeMillisUnsafe()
 
 export const create = (
   name: string,
@@ -126,12 +121,11 @@ const passes = ({ key, positions, reason, streamId, types }: ParkedFilter) => {
 
 /** Pages of parked deliveries, as long as they are pulled. */
 const pages = (
-  name: string,
+  id: number,
   filter: ParkedFilter = {}
-): Stream.Stream<ReadonlyArray<ParkedDelivery>, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+): Stream.Stream<ReadonlyArray<ParkedDelivery>, InvalidInput | StoreError, EventStore> =>
   Stream.unwrap(Effect.gen(function*() {
     const { storage } = yield* EventStore
-    const id = yield* idOf(name)
     const bad = filter.positions?.find((position) => !Number.isSafeInteger(position) || position < 1)
     if (bad !== undefined) {
       return yield* new InvalidInput({ field: "positions", problem: `have ${String(bad)}, which is not a position` })
@@ -153,7 +147,10 @@ export const parked = (
   name: string,
   filter?: ParkedFilter
 ): Stream.Stream<Parked, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
-  Stream.flatMap(pages(name, filter), (page) => Stream.fromIterable(page.map(toParked)))
+  Stream.flatMap(
+    Stream.unwrap(Effect.map(idOf(name), (id) => pages(id, filter))),
+    (page) => Stream.fromIterable(page.map(toParked))
+  )
 
 /** Does something with parked deliveries, page by page, and counts them. */
 const forParked = (
@@ -173,7 +170,7 @@ const forParked = (
       })
     }
     let count = 0
-    yield* Stream.runForEach(pages(name, filter), (page) =>
+    yield* Stream.runForEach(pages(id, filter), (page) =>
       page.length === 0
         ? Effect.void
         : Effect.map(storage.subscriptions[operation](id, page.map(({ position }) => position)), (changed) => {

@@ -3,7 +3,7 @@ import { EventStore } from "../../Store/EventStore.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { SubscriptionDefinition, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
 import type { ManualDelivery } from "../Delivery.ts"
-import { HandlingTimedOut } from "../Middleware.ts"
+import * as Middleware from "../Middleware.ts"
 import type {
   ConsumerOptions,
   Declaration,
@@ -13,13 +13,13 @@ import type {
   Source,
   StartError
 } from "../PersistentSubscription.ts"
-import { timeOf } from "./administration.ts"
 import { startConsumer } from "./consumer.ts"
 import { isSameFilter, span, toConsumerSettings, toDefinition, toStart, whole } from "./declaration.ts"
 import type { HandlePart } from "./handling.ts"
 import { byHand, type Handed } from "./manual.ts"
 import { keysOf } from "./ordering.ts"
 import { sourceOf } from "./source.ts"
+import { timeOf } from "./time.ts"
 
 /** Starts a consumer with a handler. The answer fails when it ends. */
 export const start = (
@@ -35,13 +35,7 @@ export const start = (
     return yield* open(name, options, {
       concurrency,
       window: concurrency + buffer,
-      handle: timeout === undefined ?
-        handle :
-        (delivery, hand) =>
-          Effect.timeoutOrElse(Effect.suspend(() => handle(delivery, hand)), {
-            duration: timeout,
-            orElse: () => Effect.fail(new HandlingTimedOut({ after: timeout }))
-          })
+      handle: timeout === undefined ? handle : Middleware.timeout(timeout)(options.handle)
     })
   })
 

@@ -1,9 +1,8 @@
 import { type Clock, type Context, Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { LogFollower } from "../../Store/LogTail.ts"
-import type { StoreError } from "../../Store/StoreError.ts"
+import { retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { Settlement, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
-import { timeOf } from "./administration.ts"
 import type { ConsumerSettings } from "./declaration.ts"
 import type { KeyOf } from "./filler.ts"
 import type { HandlePart } from "./handling.ts"
@@ -11,8 +10,8 @@ import { type Entry, Holdings } from "./held.ts"
 import { type Answer, Outbox } from "./outbox.ts"
 import { Signal } from "./signal.ts"
 import type { Decode } from "./source.ts"
-import { steadily } from "./steadily.ts"
 import { Telemetry } from "./telemetry.ts"
+import { timeOf } from "./time.ts"
 import type { RetryPolicy } from "./verdict.ts"
 
 export interface CoreOptions {
@@ -91,7 +90,7 @@ export class Core {
 
   /** Goes on trying while the storage does not answer. */
   steadily<A, E>(what: string, effect: Effect.Effect<A, StoreError | E>): Effect.Effect<A, StoreError | E> {
-    return steadily(effect, (error) => {
+    return retryPassing(effect, (error) => {
       this.telemetry.count("storeRetries")
       const { name } = this.options.state
       return Effect.logWarning(`Deliveries of the subscription ${name} cannot be ${what} for now`, error.message)

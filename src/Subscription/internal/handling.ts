@@ -4,10 +4,10 @@ import { InvalidInput } from "../../Store/StoreError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import { type Delivery, LeaseLost, Skip } from "../Delivery.ts"
-import { timeOf } from "./administration.ts"
 import type { Entry } from "./held.ts"
 import type { Decode } from "./source.ts"
 import { linksOf, type Telemetry } from "./telemetry.ts"
+import { timeOf } from "./time.ts"
 import { Undecodable } from "./verdict.ts"
 
 /** What the form of a consumer knows of a delivery beside what everybody may see. */
