@@ -36,6 +36,8 @@ type AppendError =
   | StoreError.InvalidInput
   | StoreError.StreamTombstoned
   | StoreError.EventIdConflict
+  | StoreError.InlineProjectionFailed
+  | StoreError.InlineProjectionMissing
   | StoreError.StoreError
 
 type ErrorOf<E> = E extends Effect.Effect<any, infer X, any> ? X : never

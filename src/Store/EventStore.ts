@@ -25,6 +25,8 @@ import type { LogTail } from "./LogTail.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
+  InlineProjectionFailed,
+  InlineProjectionMissing,
   InvalidInput,
   StoreError,
   StreamTombstoned,
@@ -95,7 +97,13 @@ export interface ReadOptions {
  * @category errors
  * @since 0.1.0
  */
-export type AppendError = InvalidInput | StreamTombstoned | EventIdConflict | StoreError
+export type AppendError =
+  | InvalidInput
+  | StreamTombstoned
+  | EventIdConflict
+  | InlineProjectionFailed
+  | InlineProjectionMissing
+  | StoreError
 
 /**
  * The conflict that an expected version can lead to: none for `"any"`.

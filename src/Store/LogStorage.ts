@@ -15,6 +15,7 @@ import type { LogFilter } from "./LogFilter.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
+  InlineProjectionMissing,
   InvalidInput,
   StoreError,
   StreamTombstoned,
@@ -99,6 +100,7 @@ export type AppendRefused =
   | StreamTombstoned
   | EventIdConflict
   | AppendConditionFailed
+  | InlineProjectionMissing
 
 /**
  * A part of a stream or of a log: from `from` on, at most up to `to`, both inclusive, in reading direction.

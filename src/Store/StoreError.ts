@@ -107,6 +107,56 @@ export class AppendConditionFailed extends Schema.TaggedError<AppendConditionFai
 }
 
 /**
+ * A projection that is applied in the transactions that append failed on the events of this one: `cause` is what its
+ * handler failed with, or what their decoding did. Nothing was written; a transaction around the append may go on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InlineProjectionFailed extends Schema.TaggedError<InlineProjectionFailed>()("InlineProjectionFailed", {
+  projection: Schema.String,
+  version: Schema.Int,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `The inline projection ${this.projection} (version ${this.version}) refused an append: ${
+      reasonOf(this.cause)
+    }`
+  }
+}
+
+/**
+ * A version of a projection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ProjectionVersion = Schema.Struct({ name: Schema.String, version: Schema.Int })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ProjectionVersion = typeof ProjectionVersion.Type
+
+/**
+ * Projections are applied in the transactions that append such events, and this program does not run them. Nothing was
+ * written: stored without them, the events would be missing in their read models for ever. Run the projections here as well,
+ * or pause them.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InlineProjectionMissing extends Schema.TaggedError<InlineProjectionMissing>()("InlineProjectionMissing", {
+  projections: Schema.NonEmptyArray(ProjectionVersion)
+}) {
+  override get message(): string {
+    const names = this.projections.map(({ name, version }) => `${name} (version ${version})`).join(", ")
+    return `Appends apply inline projections that do not run here: ${names}`
+  }
+}
+
+/**
  * The database answered with an error of its own, or did not answer.
  *
  * `outcome` is `"not-stored"` where it is certain that nothing was written, and `"unknown"` where the connection was lost
