@@ -1,6 +1,6 @@
 /** Emmett's Postgres store, used as its documentation says. It lies in this folder to see this folder's dependencies. */
 import { isExpectedVersionConflictError } from "@event-driven-io/emmett"
-import { getPostgreSQLEventStore } from "@event-driven-io/emmett-postgresql"
+import { getPostgreSQLEventStore, type PostgresEventStoreOptions } from "@event-driven-io/emmett-postgresql"
 import { Effect, type Scope } from "effect"
 
 export interface PlainEvent {
@@ -15,12 +15,15 @@ export interface EmmettStore {
   readonly read: (stream: string) => Promise<number>
 }
 
-/** Opens the store in a database, and makes its tables. */
-export const make = (url: string): Effect.Effect<EmmettStore, never, Scope.Scope> =>
+/** Opens the store in a database, with inline projections where some are given, and makes its tables. */
+export const make = (
+  url: string,
+  projections: NonNullable<PostgresEventStoreOptions["projections"]> = []
+): Effect.Effect<EmmettStore, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.promise(async () => {
-        const store = getPostgreSQLEventStore(url)
+        const store = getPostgreSQLEventStore(url, { projections })
         await store.schema.migrate()
         return store
       }),
