@@ -1,0 +1,45 @@
+import type { Array as Arr, Effect } from "effect"
+import type { EventStore } from "../../Store/EventStore.ts"
+import type { LogFilter } from "../../Store/LogFilter.ts"
+import type { ProjectionDefinition } from "../../Store/ProjectionStorage.ts"
+import type { InvalidInput } from "../../Store/StoreError.ts"
+import type { Decode } from "../../Stream/Decode.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
+
+/** What a projection is for those who run it, whatever it keeps. */
+export interface Definition {
+  readonly name: string
+  readonly version: number
+  readonly kind: ProjectionDefinition["kind"]
+  readonly isInline: boolean
+  readonly schema: string | null
+  readonly start: "start" | "end" | number
+  readonly filter: Effect.Effect<LogFilter, InvalidInput>
+  readonly decode: Decode<any, any>
+  /**
+   * What the events are kept in order by, and parked by: the stream where it is left out. An event with several keys goes to
+   * all of their partitions; one without any to none.
+   */
+  readonly keysOf: ((recorded: Recorded<any>) => ReadonlyArray<string>) | undefined
+  /** Runs once a version, in a transaction. */
+  readonly setUp: (target: Target) => Effect.Effect<unknown, unknown, any>
+  /** Runs when it has caught up for the first time, before anybody reads it. */
+  readonly complete: (target: Target) => Effect.Effect<unknown, unknown, any>
+  /** Puts events into the read model. Runs in the transaction that moves the checkpoint, or in that of an append. */
+  readonly apply: (
+    target: Target,
+    events: Arr.NonEmptyReadonlyArray<Recorded<any>>
+  ) => Effect.Effect<unknown, unknown, any>
+}
+
+/** What a projection is applied to: one version of it, or one partition of that. */
+export interface Target {
+  readonly store: EventStore["Service"]
+  readonly id: number
+  /** Whether a key belongs to the partition. Events of one transaction may have others as well. */
+  readonly owns: (key: string) => boolean
+  /** Whether it has not caught up yet. */
+  readonly isRebuild: boolean
+  /** Whether it is applied in the transaction of an append: events have no positions then. */
+  readonly isInline: boolean
+}
