@@ -12,6 +12,7 @@ import type { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
 import type { EncodedEvent, StoredEvent } from "../Stream/StoredEvent.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { LogFilter } from "./LogFilter.ts"
+import type { ProjectionStorage } from "./ProjectionStorage.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
@@ -177,6 +178,10 @@ export interface LogStorage {
   /** Events of the log by position. */
   readonly logPage: (filter: LogFilter, range: PageRange) => Effect.Effect<Page, StoreError>
   readonly event: (eventId: EventId) => Effect.Effect<Option.Option<StoredEvent>, StoreError>
+  /** Positions of stored events by their ids, of hidden ones, too. */
+  readonly positions: (
+    eventIds: ReadonlyArray<EventId>
+  ) => Effect.Effect<ReadonlyMap<EventId, number>, StoreError>
   /** Position of the newest event there has ever been, 0 for none. */
   readonly head: Effect.Effect<number, StoreError>
   readonly stream: (streamId: StreamId) => Effect.Effect<StreamState, StoreError>
@@ -216,5 +221,8 @@ export interface LogStorage {
     | undefined
   /** Milliseconds after which a tail looks for itself: where others write and may not be heard. */
   readonly pollMillis: number
+  /** Milliseconds for which an append is repeated while the storage does not answer. */
+  readonly patienceMillis: number
   readonly subscriptions: SubscriptionStorage
+  readonly projections: ProjectionStorage
 }

@@ -217,6 +217,16 @@ export const eventById = (schema: string, log: number, eventId: string): Stateme
   params: [log, eventId]
 })
 
+/** Where events stand, by their ids: probes of the unique index (log_id, event_id). */
+export const positions = (schema: string, log: number, eventIds: ReadonlyArray<string>): Statement => ({
+  text: `
+      SELECT e.event_id::text, e.position::float8
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.event_id = ANY ($2::text[]::uuid[])`,
+  params: [log, eventIds]
+})
+
 /** Whether an event `e` is not hidden: one probe of stream_states. */
 export const isVisible = (schema: string): string =>
   `NOT EXISTS (

@@ -353,6 +353,16 @@ export const makeMemoryStorage = (): LogStorage => {
     event: (eventId) =>
       Effect.sync(() => Option.filter(Option.fromNullishOr(byId(eventId)), (event) => !isHidden(event))),
 
+    positions: (eventIds) =>
+      Effect.sync(() => {
+        const found = new Map<EventId, number>()
+        for (const eventId of eventIds) {
+          const stored = byId(eventId)
+          if (stored !== undefined) found.set(eventId, stored.position)
+        }
+        return found
+      }),
+
     head: Effect.sync(() => log.length),
 
     stream: (streamId) => Effect.withFiber((fiber) => Exit.succeed(stateOf(streamId, fiber.getRef(Transaction)))),
@@ -385,6 +395,10 @@ export const makeMemoryStorage = (): LogStorage => {
     listen: undefined,
 
     pollMillis: 60_000,
+
+    patienceMillis: 0,
+
+    projections: undefined as never,
 
     subscriptions
   }

@@ -235,6 +235,12 @@ export const makePgStorage = Effect.fnUntraced(function*(
         (rows) => Option.map(Option.fromNullishOr(rows[0]), Sql.toStored)
       ),
 
+    positions: (eventIds) =>
+      Effect.map(
+        query("append", Sql.positions(schema, log, eventIds)),
+        (rows) => new Map(rows.map(([eventId, position]) => [eventId, position]))
+      ),
+
     inTransaction,
 
     identity: (position) =>
@@ -246,6 +252,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
     listen: options.channel === undefined ? undefined : listenTo(sql, options.channel),
 
     pollMillis: Duration.toMillis(options.poll),
+
+    patienceMillis: Duration.toMillis(options.reconnectFor),
 
     head: Effect.map(query("head", Sql.logHead(schema, log)), (rows) => rows[0]![0]),
 
@@ -271,6 +279,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
       }),
 
     transaction,
+
+    projections: undefined as never,
 
     subscriptions: makePgSubscriptions({
       schema,
