@@ -4,13 +4,15 @@ import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
-import { matches } from "../LogFilter.ts"
+import { type LogFilter, matches } from "../LogFilter.ts"
 import type {
   AppendCommand,
   AppendedEntry,
   AppendRefused,
   LogStorage,
   NewEvent,
+  Page,
+  PageRange,
   StreamChange,
   StreamState
 } from "../LogStorage.ts"
@@ -23,8 +25,11 @@ import {
   type Violation,
   type WrongExpectedVersion
 } from "../StoreError.ts"
+import { MemoryLocks } from "./memoryLocks.ts"
 import { firstAfter, page } from "./memoryPage.ts"
-import { type Ending, makeMemorySubscriptions } from "./memorySubscriptions.ts"
+import { logLock, makeMemoryProjections } from "./memoryProjections.ts"
+import { makeMemorySubscriptions } from "./memorySubscriptions.ts"
+import { Transaction, transactionEnded } from "./memoryTransaction.ts"
 import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
 interface MemoryStream {
@@ -37,18 +42,8 @@ interface MemoryStream {
   metadata: string | null
 }
 
-/** What a transaction staged, and the one around it. */
-interface Staged {
-  readonly outer: Staged | undefined
-  readonly commands: Array<AppendCommand>
-  readonly events: Array<StoredEvent>
-  /** What happens when it is stored. */
-  readonly endings: Array<Ending>
-  closed: boolean
-}
-
 /** The events that a transaction sees besides those of the log: what the ones around it staged, then its own. */
-const stagedEvents = (staged: Staged | undefined): ReadonlyArray<StoredEvent> =>
+const stagedEvents = (staged: Transaction | undefined): ReadonlyArray<StoredEvent> =>
   staged === undefined ? noEvents : staged.outer === undefined ? staged.events : [
     ...stagedEvents(staged.outer),
     ...staged.events
@@ -67,7 +62,8 @@ export const makeMemoryStorage = (): LogStorage => {
   /** Stream ids in code point order, made when somebody asks for them. */
   let sorted: Array<string> | undefined
 
-  const Transaction = Context.Reference<Staged | undefined>(
+  const locks = new MemoryLocks()
+  const Current = Context.Reference<Transaction | undefined>(
     `effect-eventstore/Store/memory/${++storages}`,
     { defaultValue: () => undefined }
   )
@@ -82,7 +78,7 @@ export const makeMemoryStorage = (): LogStorage => {
     return stream.tombstoned || event.streamVersion < stream.truncatedBefore
   }
 
-  const stateOf = (streamId: string, staged: Staged | undefined): StreamState => {
+  const stateOf = (streamId: string, staged: Transaction | undefined): StreamState => {
     const stream = streams.get(streamId)
     const pending = staged === undefined
       ? 0
@@ -99,7 +95,7 @@ export const makeMemoryStorage = (): LogStorage => {
   /** Why a command cannot be stored now, or what it answered before, or `undefined` where it can be stored. */
   const judge = (
     command: AppendCommand,
-    staged: Staged | undefined
+    staged: Transaction | undefined
   ): AppendRefused | ReadonlyArray<AppendedEntry> | undefined => {
     // a repetition wins over everything: its answer was given before
     const repeated = command.repeatable ? judgeRepeated(command, staged) : undefined
@@ -134,7 +130,7 @@ export const makeMemoryStorage = (): LogStorage => {
   /** A repeated append stands where it would have put its events, whole and with the same content; or it is another one. */
   const judgeRepeated = (
     command: AppendCommand,
-    staged: Staged | undefined
+    staged: Transaction | undefined
   ): EventIdConflict | ReadonlyArray<AppendedEntry> | undefined => {
     const stagedIds = new Set(stagedEvents(staged).map((event) => event.eventId))
     const isKnown = ({ eventId }: NewEvent) => byId(eventId) !== undefined || stagedIds.has(eventId)
@@ -209,7 +205,7 @@ export const makeMemoryStorage = (): LogStorage => {
     sorted = undefined
   }
 
-  const stage = (command: AppendCommand, staged: Staged, now: number): ReadonlyArray<AppendedEntry> => {
+  const stage = (command: AppendCommand, staged: Transaction, now: number): ReadonlyArray<AppendedEntry> => {
     staged.commands.push(command)
     return command.entries.map(({ events, streamId }) => {
       const version = stateOf(streamId, staged).version
@@ -222,62 +218,92 @@ export const makeMemoryStorage = (): LogStorage => {
   }
 
   /** Stores what was staged, or hands it to the transaction around it. */
-  const end = (staged: Staged, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
+  const end = (staged: Transaction, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
     if (staged.outer === undefined) return commit(staged, now)
-    if (staged.outer.closed) return Exit.fail(transactionEnded())
-    for (const command of staged.commands) staged.outer.commands.push(command)
-    for (const event of staged.events) staged.outer.events.push(event)
-    for (const ending of staged.endings) staged.outer.endings.push(ending)
+    if (staged.outer.isOver) return Exit.fail(transactionEnded("transaction"))
+    staged.joinOuter(staged.outer)
     return Exit.void
   }
 
-  const commit = (staged: Staged, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
-    if (!staged.endings.every((ending) => ending.isPossible(now))) return Exit.fail(deliveryLost())
+  const commit = (staged: Transaction, now: number): Exit.Exit<void, AppendRefused | StoreError> => {
+    if (!staged.endings.every((ending) => ending.isPossible(now))) return Exit.fail(endingLost())
     const length = log.length
     for (const command of staged.commands) {
-      const judged = judge(command, undefined)
+      const judged = judge(command, undefined) ?? projections.judgeInline(command, staged)
       if (judged === undefined) store(command, now)
       else if (!isAnswer(judged)) {
         takeBack(length)
         return Exit.fail(judged)
       }
     }
-    for (const ending of staged.endings) ending.run()
+    staged.settleDrafts()
+    for (const ending of staged.endings) ending.run(now)
     return Exit.void
   }
 
   /** Runs an effect whose appends are staged, and then, in one piece, what becomes of them. */
   const staging = <A, E, R, B, E2>(
-    effect: Effect.Effect<A, E, R>,
-    finish: (answer: A, staged: Staged, now: number) => Exit.Exit<B, E2>
-  ): Effect.Effect<B, E | E2, R> =>
+    effect: (staged: Transaction) => Effect.Effect<A, E, R>,
+    finish: (answer: A, staged: Transaction, now: number) => Exit.Exit<B, E2>
+  ): Effect.Effect<B, E | E2 | StoreError, R> =>
     Effect.withFiber((fiber) => {
-      const staged: Staged = {
-        outer: fiber.getRef(Transaction),
-        commands: [],
-        events: [],
-        endings: [],
-        closed: false
-      }
+      const staged = new Transaction(fiber.getRef(Current))
       const close = Effect.sync(() => {
         staged.closed = true
       })
-      return Effect.flatMap(
-        Effect.ensuring(Effect.provideService(effect, Transaction, staged), close),
-        (answer) => finish(answer, staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+      const ended = Effect.flatMap(
+        Effect.ensuring(Effect.provideService(effect(staged), Current, staged), close),
+        (answer) => {
+          const end = () => finish(answer, staged, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+          return staged.outer === undefined && staged.commands.length > 0
+            ? locks.whenFree("transaction", staged, logLock, end)
+            : end()
+        }
       )
+      return staged.outer === undefined ? Effect.ensuring(ended, Effect.sync(() => locks.release(staged))) : ended
     })
 
+  const eventAt = (position: number): StoredEvent | undefined => {
+    const event = log[position - 1]
+    return event === undefined || isHidden(event) ? undefined : event
+  }
+
+  const logPage = (filter: LogFilter, range: PageRange): Page => {
+    const only = filter.categories?.length === 1 ? byCategory.get(filter.categories[0]!) ?? [] : log
+    return page(only, range, (event) => event.position, (event) => matches(filter, event) && !isHidden(event))
+  }
+
   const subscriptions = makeMemorySubscriptions({
-    eventAt: (position) => {
-      const event = log[position - 1]
-      return event === undefined || isHidden(event) ? undefined : event
-    },
+    eventAt,
     transactionWith: (effect, ending) =>
-      staging(effect, (answer, staged, now) => {
+      staging(() => effect, (answer, staged, now) => {
         if (!ending.isPossible(now)) return Exit.succeed(Option.none())
         staged.endings.push(ending)
         return Exit.map(end(staged, now), () => Option.some(answer))
+      })
+  })
+
+  const projections = makeMemoryProjections({
+    locks,
+    transactionOf: (fiber) => fiber.getRef(Current),
+    head: () => ({ position: log.length, eventId: log[log.length - 1]?.eventId ?? null }),
+    eventAt,
+    eventsAfter: (filter, position, limit) =>
+      logPage(filter, { direction: "forward", from: position + 1, to: log.length, limit, bytes: Infinity }).events,
+    pageOf: (positions, range) =>
+      page(
+        positions.flatMap((position) => log[position - 1] ?? []),
+        range,
+        (event) => event.position,
+        (event) => !isHidden(event)
+      ),
+    transactionIf: (effect, ending) =>
+      staging(effect, (answer, staged, now) => {
+        const last = Option.isNone(answer) ? Option.none() : ending(staged, now)
+        if (Option.isNone(last)) return Exit.succeed(Option.none())
+        if (!last.value.isPossible(now)) return Exit.succeed(Option.none())
+        staged.endings.push(last.value)
+        return Exit.map(end(staged, now), () => answer)
       })
   })
 
@@ -318,17 +344,20 @@ export const makeMemoryStorage = (): LogStorage => {
 
     append: (command) =>
       Effect.withFiber((fiber): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | StoreError> => {
-        const staged = fiber.getRef(Transaction)
-        if (staged?.closed === true) return Exit.fail(transactionEnded())
-        const judged = judge(command, staged)
-        if (judged !== undefined) return isAnswer(judged) ? Exit.succeed(judged) : Exit.fail(judged)
-        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-        return Exit.succeed(staged === undefined ? store(command, now) : stage(command, staged, now))
+        const staged = fiber.getRef(Current)
+        if (staged?.isOver === true) return Exit.fail(transactionEnded("append"))
+        const append = () => {
+          const judged = judge(command, staged) ?? projections.judgeInline(command, staged)
+          if (judged !== undefined) return isAnswer(judged) ? Exit.succeed(judged) : Exit.fail(judged)
+          const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+          return Exit.succeed(staged === undefined ? store(command, now) : stage(command, staged, now))
+        }
+        return staged === undefined ? locks.whenFree("append", undefined, logLock, append) : append()
       }),
 
     streamPage: (streamId, range) =>
       Effect.withFiber((fiber) => {
-        const staged = fiber.getRef(Transaction)
+        const staged = fiber.getRef(Current)
         const stream = streams.get(streamId)
         if (stream?.tombstoned === true) return Exit.fail(new StreamTombstoned({ streamId }))
         const stored = stream?.events ?? noEvents
@@ -344,11 +373,7 @@ export const makeMemoryStorage = (): LogStorage => {
         )
       }),
 
-    logPage: (filter, range) =>
-      Effect.sync(() => {
-        const only = filter.categories?.length === 1 ? byCategory.get(filter.categories[0]!) ?? [] : log
-        return page(only, range, (event) => event.position, (event) => matches(filter, event) && !isHidden(event))
-      }),
+    logPage: (filter, range) => Effect.sync(() => logPage(filter, range)),
 
     event: (eventId) =>
       Effect.sync(() => Option.filter(Option.fromNullishOr(byId(eventId)), (event) => !isHidden(event))),
@@ -365,7 +390,7 @@ export const makeMemoryStorage = (): LogStorage => {
 
     head: Effect.sync(() => log.length),
 
-    stream: (streamId) => Effect.withFiber((fiber) => Exit.succeed(stateOf(streamId, fiber.getRef(Transaction)))),
+    stream: (streamId) => Effect.withFiber((fiber) => Exit.succeed(stateOf(streamId, fiber.getRef(Current)))),
 
     streams: ({ after, limit, prefix }) =>
       Effect.sync(() => {
@@ -381,14 +406,14 @@ export const makeMemoryStorage = (): LogStorage => {
 
     change: (streamId, changed, expected) =>
       Effect.withFiber((fiber): Effect.Effect<void, StreamTombstoned | WrongExpectedVersion | InvalidInput> =>
-        fiber.getRef(Transaction) === undefined
+        fiber.getRef(Current) === undefined
           ? change(streamId, changed, expected)
           : Exit.fail(noChangeInTransaction())
       ),
 
-    transaction: (effect) => staging(effect, (answer, staged, now) => Exit.map(end(staged, now), () => answer)),
+    transaction: (effect) => staging(() => effect, (answer, staged, now) => Exit.map(end(staged, now), () => answer)),
 
-    inTransaction: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Transaction) !== undefined)),
+    inTransaction: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current) !== undefined)),
 
     identity: (position) => Effect.sync(() => ({ head: log.length, eventId: log[position - 1]?.eventId })),
 
@@ -398,32 +423,24 @@ export const makeMemoryStorage = (): LogStorage => {
 
     patienceMillis: 0,
 
-    projections: undefined as never,
+    projections: projections.storage,
 
     subscriptions
   }
 }
 
-/** A fibre went on after its transaction. */
-const transactionEnded = () =>
-  new StoreError({
-    operation: "append",
-    isRetryable: false,
-    outcome: "not-stored",
-    cause: new Error("the transaction of this append has ended")
-  })
-
-/** A transaction around one that finished a delivery took longer than its lease. */
-const deliveryLost = () =>
+/** A transaction around one that finished a delivery, or moved a projection, took so long that this is somebody else's. */
+const endingLost = () =>
   new StoreError({
     operation: "transaction",
     isRetryable: true,
     outcome: "not-stored",
-    cause: new Error("the lease of a delivery that was finished in this transaction has run out")
+    cause: new Error("what this transaction finished or moved is held by somebody else by now")
   })
 
-const isAnswer = (judged: AppendRefused | ReadonlyArray<AppendedEntry>): judged is ReadonlyArray<AppendedEntry> =>
-  Array.isArray(judged)
+const isAnswer = (
+  judged: AppendRefused | StoreError | ReadonlyArray<AppendedEntry>
+): judged is ReadonlyArray<AppendedEntry> => Array.isArray(judged)
 
 /** Numbers the storages of this process, so that the transaction of one is not taken for that of another. */
 let storages = 0

@@ -17,6 +17,7 @@ import {
   type Subscription,
   unpark
 } from "./memoryQueue.ts"
+import type { Ending } from "./memoryTransaction.ts"
 
 /** What persistent subscriptions need of the log in memory. */
 export interface SubscribedLog {
@@ -27,12 +28,6 @@ export interface SubscribedLog {
     effect: Effect.Effect<A, E, R>,
     ending: Ending
   ) => Effect.Effect<Option.Option<A>, E | AppendRefused | InvalidInput | StoreError, R>
-}
-
-/** What happens together with the end of a transaction, or keeps it from being stored. */
-export interface Ending {
-  readonly isPossible: (now: number) => boolean
-  readonly run: () => void
 }
 
 /** The queues of persistent subscriptions in memory. Every operation runs in one piece, so none needs a lock. */
