@@ -15,7 +15,9 @@ import type { Position } from "../Stream/Position.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { StreamVersion } from "../Stream/StreamVersion.ts"
+import type { InlineProjections } from "./Inline.ts"
 import { makeStore } from "./internal/eventStore.ts"
+import { makeInline } from "./internal/inline.ts"
 import { makeLogTail } from "./internal/logTail.ts"
 import { makeMemoryStorage } from "./internal/memoryStorage.ts"
 import { isConflict } from "./internal/verdict.ts"
@@ -185,7 +187,10 @@ export class EventStore extends Context.Service<EventStore, {
     options?: ReadOptions & EventFilter
   ) => Stream.Stream<Recorded<RawEvent>, InvalidInput | StoreError>
 
-  /** Reads the log in the order of positions, the events of one or several categories, typed. */
+  /**
+   * Reads the log in the order of positions, the events of one or several categories, typed. With `Category.raw` among them
+   * it reads all streams, those of other categories as they are stored.
+   */
   readonly readCategory: <const C extends AnyCategory | ReadonlyArray<AnyCategory>>(
     category: C,
     options?: ReadOptions & Omit<EventFilter, "categories">
@@ -266,6 +271,9 @@ export class EventStore extends Context.Service<EventStore, {
 
   /** The end of the log, followed by one reader for all: what subscriptions stand on. */
   readonly tail: LogTail
+
+  /** The projections that appends of this process apply in their transactions: what inline projections stand on. */
+  readonly inline: InlineProjections
 }>()("effect-eventstore/Store/EventStore") {
   /** Keeps events in memory, for tests: the same promises, no durability. */
   static readonly layerMemory: Layer.Layer<EventStore> = Layer.suspend(() => EventStore.layerMemoryWith({}))
@@ -286,7 +294,8 @@ export class EventStore extends Context.Service<EventStore, {
         Effect.sync(() => makeLogTail(storage, Context.omit(Tracer.ParentSpan)(context))),
         (tail) => tail.close
       )
-      return makeStore(storage, tail, checked)
+      const inline = yield* makeInline(storage)
+      return makeStore(storage, tail, inline, checked)
     })
 
   /**

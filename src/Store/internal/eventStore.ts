@@ -15,6 +15,7 @@ import type { Limits } from "../Limits.ts"
 import * as LogFilter from "../LogFilter.ts"
 import type { AppendCondition, AppendedEntry, LogStorage, Page, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
+import type { InlineAppends } from "./inline.ts"
 import { type OwnLogTail } from "./logTail.ts"
 import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
 import { readPages, toRange } from "./readPages.ts"
@@ -23,7 +24,12 @@ import { makeTelemetry } from "./telemetry.ts"
 type AnyStream = Category.StreamRef<never, unknown, any>
 
 /** The typed, checked, observed store on top of a storage: what all layers have in common. */
-export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits): EventStore["Service"] => {
+export const makeStore = (
+  storage: LogStorage,
+  tail: OwnLogTail,
+  inline: InlineAppends,
+  limits: Limits
+): EventStore["Service"] => {
   const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
 
   const appendEntries = <A>(
@@ -36,7 +42,7 @@ export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits)
     observe(operation, entries.length === 1 ? Category.name(entries[0]!.stream) : undefined)(
       Effect.withFiber((fiber) =>
         Effect.flatMap(prepareAppend(fiber, limits, entries, condition, fieldOf), (command) =>
-          Effect.map(storage.append(command), (appended) => {
+          Effect.map(inline.append(command), (appended) => {
             let count = 0
             for (const { events } of command.entries) {
               count += events.length
@@ -140,7 +146,9 @@ export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits)
 
     readCategory: (category, options) => {
       const categories: ReadonlyArray<Category.Any> = Array.isArray(category) ? category : [category]
-      return readLog<any, any>({ ...options, categories }, options, byCategory(categories), "readCategory")
+      const isAll = categories.some(({ name }) => name === Category.raw.name)
+      const filter = isAll ? options : { ...options, categories }
+      return readLog<any, any>(filter, options, byCategory(categories), "readCategory")
     },
 
     readEvent: (eventId) =>
@@ -209,7 +217,8 @@ export const makeStore = (storage: LogStorage, tail: OwnLogTail, limits: Limits)
       Effect.tap(observe("transaction")(storage.transaction(effect)), () => Effect.sync(() => tail.stored(0))),
 
     storage,
-    tail
+    tail,
+    inline: { register: inline.register }
   }
 }
 

@@ -263,6 +263,20 @@ export const readLogRules: Rules = (rule) => {
     equal(recorded.map(({ event }) => textOf(event)), ["b", "a", "b2"])
   })
 
+  rule("reads all streams where the category of all is asked for, and those of a known one typed", function*(store) {
+    const [known, other] = [freshCategory(), freshStream()]
+    const { firstPosition } = yield* store.append(known.stream("1"), notes("typed"))
+    yield* store.append(other, notes("stored"))
+    const eventsOf = (categories: Category.Any | ReadonlyArray<Category.Any>) =>
+      Effect.map(
+        collect(store.readCategory(categories, { from: firstPosition })),
+        (all) => all.map(({ event }) => event)
+      )
+    const stored = (text: string) => raw("Noted", { text })
+    equal(yield* eventsOf(Category.raw), [stored("typed"), stored("stored")])
+    equal(yield* eventsOf([Category.raw, known]), [notes("typed")[0], stored("stored")])
+  })
+
   rule("reads a category by types, tags and prefix as well", function*(store) {
     const category = freshCategory()
     yield* store.append(category.stream("a1"), notes("a1"))
