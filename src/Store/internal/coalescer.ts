@@ -1,8 +1,11 @@
 import { Effect, type Exit } from "effect"
 import type { AppendCommand, AppendedEntry, AppendRefused } from "../LogStorage.ts"
-import type { InvalidInput, StoreError } from "../StoreError.ts"
+import type { InlineProjectionFailed, InvalidInput, StoreError } from "../StoreError.ts"
 
-export type AppendExit = Exit.Exit<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError>
+/** What an append fails with; only where projections are applied in its transaction, one of these can. */
+export type AppendFailure = AppendRefused | InlineProjectionFailed | InvalidInput | StoreError
+
+export type AppendExit<E = Exclude<AppendFailure, InlineProjectionFailed>> = Exit.Exit<ReadonlyArray<AppendedEntry>, E>
 
 /** What may travel together: commands, and bytes of their payload (one command always may). */
 const batchCommands = 512
@@ -10,16 +13,16 @@ const batchBytes = 1024 * 1024
 /** A condition makes the database look at what the batch stored before it, so these travel in smaller groups. */
 const batchConditions = 64
 
-interface Waiting {
+interface Waiting<E> {
   readonly command: AppendCommand
-  readonly resume: (answer: AppendExit) => void
+  readonly resume: (answer: AppendExit<E>) => void
 }
 
 /** Sends a batch; what nobody wants any more may be left out as long as it was never sent. */
-type Send = (
+type Send<E> = (
   commands: ReadonlyArray<AppendCommand>,
   isWanted: (command: AppendCommand) => boolean,
-  answer: (answers: ReadonlyArray<AppendExit>) => void
+  answer: (answers: ReadonlyArray<AppendExit<E>>) => void
 ) => void
 
 /**
@@ -27,24 +30,22 @@ type Send = (
  * nothing, and the more callers there are, the more travel together. An interrupted caller withdraws its command if it
  * has not left yet, and never disturbs the others of its batch.
  */
-export class Coalescer {
+export class Coalescer<E = Exclude<AppendFailure, InlineProjectionFailed>> {
   private readonly lanes: number
-  private readonly send: Send
-  private queue: Array<Waiting> = []
+  private readonly send: Send<E>
+  private queue: Array<Waiting<E>> = []
   private readonly withdrawn = new WeakSet<AppendCommand>()
   private onTheWire = 0
   private scheduled = false
   private idle: (() => void) | undefined
-  private refusal: AppendExit | undefined
+  private refusal: AppendExit<E> | undefined
 
-  constructor(lanes: number, send: Send) {
+  constructor(lanes: number, send: Send<E>) {
     this.lanes = lanes
     this.send = send
   }
 
-  submit(
-    command: AppendCommand
-  ): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendRefused | InvalidInput | StoreError> {
+  submit(command: AppendCommand): Effect.Effect<ReadonlyArray<AppendedEntry>, E> {
     return Effect.callback((resume) => {
       if (this.refusal !== undefined) return resume(this.refusal)
       this.queue.push({ command, resume })
@@ -61,7 +62,7 @@ export class Coalescer {
   }
 
   /** Takes no more commands, but answers them like this; resolves when nothing waits and nothing is on the wire. */
-  close(refusal: AppendExit): Effect.Effect<void> {
+  close(refusal: AppendExit<E>): Effect.Effect<void> {
     return Effect.callback((resume) => {
       this.refusal = refusal
       this.idle = () => resume(Effect.void)
@@ -89,8 +90,8 @@ export class Coalescer {
     if (this.onTheWire === 0) this.idle?.()
   }
 
-  private take(): ReadonlyArray<Waiting> {
-    const batch: Array<Waiting> = []
+  private take(): ReadonlyArray<Waiting<E>> {
+    const batch: Array<Waiting<E>> = []
     const ids = new Set<string>()
     let bytes = 0
     let conditions = 0
@@ -112,7 +113,7 @@ export class Coalescer {
 }
 
 /** Answers a caller. What throws on the way, an observer of its fibre perhaps, is no reason to leave the others waiting. */
-const answer = ({ resume }: Waiting, exit: AppendExit) => {
+const answer = <E>({ resume }: Waiting<E>, exit: AppendExit<E>) => {
   try {
     resume(exit)
   } catch (error) {

@@ -214,7 +214,9 @@ export const makeStore = (
     tombstone: (stream, options) => change("tombstone", stream, { _tag: "Tombstone" }, options?.expected),
 
     transaction: (effect) =>
-      Effect.tap(observe("transaction")(storage.transaction(effect)), () => Effect.sync(() => tail.stored(0))),
+      observe("transaction")(Effect.mapError(storage.transaction(effect), inline.explain)).pipe(
+        Effect.tap(() => Effect.sync(() => tail.stored(0)))
+      ),
 
     storage,
     tail,

@@ -1,0 +1,150 @@
+import { Duration, Effect, Exit, Schedule } from "effect"
+import type { EventId } from "../../Event/EventId.ts"
+import type { AppendCommand, AppendedEntry, LogStorage } from "../LogStorage.ts"
+import { isPassing, StoreError } from "../StoreError.ts"
+import type { AppendExit, AppendFailure } from "./coalescer.ts"
+import { isStaged } from "./inlineStage.ts"
+import { transactInline } from "./inlineTransaction.ts"
+import type { InlineVersions } from "./inlineVersions.ts"
+import { recordBatch } from "./telemetry.ts"
+
+/** What became of commands; one that was withdrawn before it was sent is not in it. */
+type Answers = ReadonlyMap<AppendCommand, AppendExit<AppendFailure>>
+
+/**
+ * How often an append begins anew because what is applied changed meanwhile. Each time somebody activated a projection or
+ * stopped one between two statements.
+ */
+const turns = 5
+
+/** Stores groups of appends, each with inline projections in one transaction, and finds out what became of lost ones. */
+export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, isClosing: () => boolean) => {
+  const patience = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ duration: Duration.millis(storage.patienceMillis) })
+  )
+
+  /** `wasLost`: an earlier transaction was sent, and its answer lost, so the commands may be stored. */
+  const send = (
+    commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean,
+    wasLost: boolean
+  ): Effect.Effect<Answers> =>
+    Effect.suspend(() => {
+      let mayBeStored = wasLost
+      let wanted = commands
+      const attempt = Effect.suspend(() => {
+        // what may be stored already has to be asked for, by everybody; what is not can still be withdrawn
+        if (!mayBeStored) wanted = wanted.filter(isWanted)
+        return wanted.length === 0
+          ? Effect.succeed(new Map<AppendCommand, AppendExit>())
+          : transactInline(storage, versions, wanted, { isRepeated: mayBeStored })
+      })
+      return attempt.pipe(
+        whileActivated(versions),
+        Effect.tapError((error) => {
+          mayBeStored ||= isUnknown(error)
+          return mayPass(error)
+            ? Effect.logWarning("An append with inline projections failed for now and is repeated", error.message)
+            : Effect.void
+        }),
+        Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
+        Effect.matchEffect({
+          onSuccess: placed,
+          onFailure: (error) => afterFailure(wanted, isWanted, mayBeStored, error)
+        })
+      )
+    })
+
+  const afterFailure = (
+    commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean,
+    mayBeStored: boolean,
+    error: AppendFailure
+  ): Effect.Effect<Answers> => {
+    const [, another] = commands
+    // the storage had all the time it was given: one by one would give it as much again for each
+    if (another === undefined || mayPass(error)) {
+      return Effect.succeed(
+        new Map(commands.map((command) => [
+          command,
+          Exit.fail(mayBeStored && error instanceof StoreError ? doubtful(command, error.cause) : error)
+        ]))
+      )
+    }
+    // one bad command never fails its neighbours: the half without it goes through whole
+    const half = commands.length >>> 1
+    return Effect.zipWith(
+      send(commands.slice(0, half), isWanted, mayBeStored),
+      send(commands.slice(half), isWanted, mayBeStored),
+      (first, second) => new Map([...first, ...second])
+    )
+  }
+
+  /** Asks where the events stand that were staged: they have positions only now. */
+  const placed = (answers: ReadonlyMap<AppendCommand, AppendExit>): Effect.Effect<Answers> => {
+    const staged = [...answers].filter(([command, exit]) => Exit.isSuccess(exit) && isStaged(command, exit.value))
+    if (staged.length === 0) return Effect.succeed(answers)
+    return storage.positions(staged.map(([command]) => firstOf(command))).pipe(
+      Effect.retry({ while: (error) => isPassing(error) && !isClosing(), schedule: patience }),
+      Effect.match({
+        onSuccess: (positions) =>
+          new Map([
+            ...answers,
+            ...staged.map(([command, exit]) =>
+              [command, Exit.map(exit, (appended) => placedAt(positions, command, appended))] as const
+            )
+          ]),
+        // they are stored, and nobody can say where
+        onFailure: ({ cause }) =>
+          new Map<AppendCommand, AppendExit<AppendFailure>>([
+            ...answers,
+            ...staged.map(([command]) => [command, Exit.fail(doubtful(command, cause))] as const)
+          ])
+      })
+    )
+  }
+
+  return (
+    commands: ReadonlyArray<AppendCommand>,
+    isWanted: (command: AppendCommand) => boolean
+  ): Effect.Effect<ReadonlyArray<AppendExit<AppendFailure>>> =>
+    Effect.andThen(
+      recordBatch(commands.length),
+      Effect.map(
+        send(commands, isWanted, false),
+        (answers) => commands.map((command) => answers.get(command) ?? Exit.interrupt())
+      )
+    )
+}
+
+/** Begins anew where the only projections that are missing are some that can be applied here. */
+export const whileActivated = (versions: InlineVersions) => <A>(self: Effect.Effect<A, AppendFailure>) =>
+  Effect.retry(self, {
+    times: turns,
+    while: (error) => error._tag === "InlineProjectionMissing" && versions.recognize(error)
+  })
+
+const isUnknown = (error: AppendFailure): boolean => error._tag === "StoreError" && error.outcome === "unknown"
+
+const mayPass = (error: AppendFailure): boolean => isPassing(error) || isUnknown(error)
+
+const doubtful = ({ repeatable }: AppendCommand, cause: unknown) =>
+  new StoreError({ operation: "append", isRetryable: repeatable, outcome: "unknown", cause })
+
+const firstOf = ({ entries }: AppendCommand): EventId =>
+  entries.find(({ events }) => events.length > 0)!.events[0]!.eventId
+
+/** The events of a command stand one behind another. */
+const placedAt = (
+  positions: ReadonlyMap<EventId, number>,
+  command: AppendCommand,
+  appended: ReadonlyArray<AppendedEntry>
+): ReadonlyArray<AppendedEntry> => {
+  let last = positions.get(firstOf(command))! - 1
+  return command.entries.map(({ events }, i) => {
+    const before = last
+    last += events.length
+    return { ...appended[i]!, firstPosition: events.length === 0 ? last : before + 1, position: last }
+  })
+}

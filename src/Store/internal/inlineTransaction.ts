@@ -1,0 +1,56 @@
+import { Array as Arr, Cause, Context, Effect } from "effect"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
+import type { InlineProjection } from "../Inline.ts"
+import { matches } from "../LogFilter.ts"
+import type { AppendCommand, LogStorage } from "../LogStorage.ts"
+import { InlineProjectionFailed, StoreError } from "../StoreError.ts"
+import type { AppendExit, AppendFailure } from "./coalescer.ts"
+import { stageAll } from "./inlineStage.ts"
+import type { InlineVersions } from "./inlineVersions.ts"
+
+/** Whether the fibre puts events into a read model: what is appended there would have to be applied within itself. */
+export const IsApplying = Context.Reference<boolean>("effect-eventstore/Store/Inline/IsApplying", {
+  defaultValue: () => false
+})
+
+/**
+ * Stages commands and applies inline projections to their events, in a transaction: of its own, or a part of the one that is
+ * open, so that a failure takes back what was staged with it.
+ */
+export const transactInline = (
+  storage: LogStorage,
+  versions: InlineVersions,
+  commands: ReadonlyArray<AppendCommand>,
+  options: { readonly isRepeated: boolean }
+): Effect.Effect<ReadonlyMap<AppendCommand, AppendExit>, AppendFailure> =>
+  storage.transaction(Effect.gen(function*() {
+    const streams = new Set(commands.flatMap(({ entries }) => entries.map(({ streamId }): string => streamId)))
+    const applied = yield* storage.projections.beginInline(versions.ids, [...streams])
+    versions.learn(applied)
+    const { answers, events } = yield* stageAll(storage, commands, options.isRepeated)
+    for (const projection of versions.of(applied)) {
+      const wanted = events.filter((event) => matches(projection.filter, event))
+      if (Arr.isReadonlyArrayNonEmpty(wanted)) yield* applyTo(projection, wanted)
+    }
+    return answers
+  }))
+
+const applyTo = (
+  projection: InlineProjection,
+  events: Arr.NonEmptyReadonlyArray<StoredEvent>
+): Effect.Effect<void, InlineProjectionFailed | StoreError> =>
+  projection.apply(events).pipe(
+    Effect.provideService(IsApplying, true),
+    Effect.asVoid,
+    Effect.catchCause((cause) =>
+      Cause.hasInterrupts(cause)
+        ? Effect.failCause(cause as Cause.Cause<never>)
+        : Effect.fail(failureOf(projection, Cause.squash(cause)))
+    )
+  )
+
+/** Trouble of the database that may pass, a deadlock perhaps, is no fault of the projection. */
+const failureOf = ({ name, version }: InlineProjection, cause: unknown): InlineProjectionFailed | StoreError =>
+  typeof cause === "object" && cause !== null && "isRetryable" in cause && cause.isRetryable === true
+    ? new StoreError({ operation: "append", isRetryable: true, outcome: "not-stored", cause })
+    : new InlineProjectionFailed({ projection: name, version, cause })
