@@ -13,12 +13,13 @@ import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Appended, Entry, EventStore, StreamInfo } from "../EventStore.ts"
 import type { Limits } from "../Limits.ts"
 import * as LogFilter from "../LogFilter.ts"
+import * as LogRange from "../LogRange.ts"
 import type { AppendCondition, AppendedEntry, LogStorage, Page, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
 import type { InlineAppends } from "./inline.ts"
 import { type OwnLogTail } from "./logTail.ts"
 import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
-import { readPages, toRange } from "./readPages.ts"
+import { readPages } from "./readPages.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
 type AnyStream = Category.StreamRef<never, unknown, any>
@@ -88,20 +89,23 @@ export const makeStore = (
 
   const readLog = <Out, R>(
     filter: EventFilter | undefined,
-    options: Parameters<typeof toRange>[0],
+    options: Parameters<typeof LogRange.fromReadOptions>[0],
     decode: Parameters<typeof readPages<Out, any, R>>[0]["decode"],
     operation: string
   ): Stream.Stream<Recorded<Out>, any, R> =>
     Stream.unwrap(
-      Effect.map(Effect.all([toRange(options), LogFilter.fromEventFilter(filter)]), ([range, logFilter]) => {
-        const target = logFilter.categories?.length === 1 ? logFilter.categories[0] : undefined
-        return readPages({
-          range,
-          cursor: (stored) => stored.position,
-          page: (range) => observe(operation, target)(Effect.tap(storage.logPage(logFilter, range), countPage)),
-          decode
-        })
-      })
+      Effect.map(
+        Effect.all([LogRange.fromReadOptions(options), LogFilter.fromEventFilter(filter)]),
+        ([range, logFilter]) => {
+          const target = logFilter.categories?.length === 1 ? logFilter.categories[0] : undefined
+          return readPages({
+            range,
+            cursor: (stored) => stored.position,
+            page: (range) => observe(operation, target)(Effect.tap(storage.logPage(logFilter, range), countPage)),
+            decode
+          })
+        }
+      )
     )
 
   const head = (stream?: AnyStream): Effect.Effect<any, any> =>
@@ -133,7 +137,7 @@ export const makeStore = (
     appendIf: (condition, entries) => appendAll("appendIf", "stream" in entries ? [entries] : entries, condition),
 
     read: (stream, options) =>
-      Stream.unwrap(Effect.map(checked(stream, toRange(options)), (range) =>
+      Stream.unwrap(Effect.map(checked(stream, LogRange.fromReadOptions(options)), (range) =>
         readPages({
           range,
           cursor: (stored) => stored.streamVersion,
@@ -170,7 +174,7 @@ export const makeStore = (
 
     streams: (options) =>
       Stream.unwrap(Effect.gen(function*() {
-        const { limit } = yield* toRange({ limit: options?.limit })
+        const { limit } = yield* LogRange.fromReadOptions({ limit: options?.limit })
         const category = options?.category
         const name = category === undefined ? undefined : `${typeof category === "string" ? category : category.name}-`
         const prefix = yield* LogFilter.textField("prefix", options?.prefix ?? name ?? "")

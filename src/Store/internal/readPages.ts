@@ -3,9 +3,7 @@ import { type Decode, decodeFrom } from "../../Stream/Decode.ts"
 import type { DecodeError } from "../../Stream/DecodeError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
-import type { ReadOptions } from "../EventStore.ts"
 import type { Page, PageRange } from "../LogStorage.ts"
-import { InvalidInput } from "../StoreError.ts"
 
 /** Events that a page holds at most, and the bytes after which it ends: what a reader keeps in memory is a few of these. */
 const pageEvents = 2000
@@ -85,29 +83,4 @@ const decodePages = <Out, E, R>(
       : Effect.failCause(failure)
   )
   return next
-}
-
-/** Checks a range and fills in what was left out. */
-export const toRange = (options: ReadOptions | undefined): Effect.Effect<Omit<PageRange, "bytes">, InvalidInput> => {
-  const direction = options?.direction ?? "forward"
-  if (direction !== "forward" && direction !== "backward") {
-    return new InvalidInput({ field: "direction", problem: `is ${String(direction)}, not forward or backward` })
-  }
-  const [from, to] = direction === "forward" ? [1, Number.MAX_SAFE_INTEGER] : [Number.MAX_SAFE_INTEGER, 1]
-  const range = {
-    direction,
-    from: options?.from ?? from,
-    to: options?.to ?? to,
-    limit: options?.limit ?? Number.MAX_SAFE_INTEGER
-  }
-  // no bound at all is what left out means
-  if (range.to === Infinity && direction === "forward") range.to = to
-  if (range.from === Infinity && direction === "backward") range.from = from
-  if (range.limit === Infinity) range.limit = Number.MAX_SAFE_INTEGER
-  for (const field of ["from", "to", "limit"] as const) {
-    if (!Number.isSafeInteger(range[field]) || range[field] < 0) {
-      return new InvalidInput({ field, problem: `is ${String(range[field])}, which is not a whole number from 0` })
-    }
-  }
-  return Effect.succeed(range)
 }
