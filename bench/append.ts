@@ -13,34 +13,15 @@ import { PGlite } from "@electric-sql/pglite"
 import { Effect, FileSystem } from "effect"
 import { join } from "node:path"
 import * as Emmett from "./emmett/EmmettStore.ts"
-import { about, makePglite, makePlace, server, type Store } from "./support/arena.ts"
+import { emmetts, ours, streams } from "./support/appends.ts"
+import { about, makePglite, makePlace, server } from "./support/arena.ts"
 import { compare, contest, isWanted, report, type Row, type Sample } from "./support/contest.ts"
 import { fibres, promises, unique } from "./support/load.ts"
 import { startProcesses } from "./support/processes.ts"
 import { createRawTables, insertBatch, insertOne } from "./support/rawTables.ts"
-import { Cart, event, events, plainEvent } from "./support/shop.ts"
+import { Cart, event, plainEvent } from "./support/shop.ts"
 
 const rows: Array<Row> = []
-
-/** Streams of ten appends each, of one caller in one round. */
-const streams = () => {
-  const run = unique()
-  return (caller: number, i: number) => `${run}-${caller}-${Math.floor(i / 10)}`
-}
-
-const ours = (store: Store, callers: number, size = 1) =>
-  Effect.suspend(() => {
-    const stream = streams()
-    return fibres(callers, (caller, i) =>
-      store.append(Cart.stream(stream(caller, i)), size === 1 ? [event(i)] : events(i, size)))
-  })
-
-const emmetts = (emmett: Emmett.EmmettStore, callers: number, size = 1) =>
-  Effect.suspend(() => {
-    const stream = streams()
-    return promises(callers, (caller, i) =>
-      emmett.append(`cart-${stream(caller, i)}`, Array.from({ length: size }, (_, n) => plainEvent(i + n))))
-  })
 
 /** A hundred rows a statement: the rate is that of rows. */
 const batches = (sql: Parameters<typeof insertBatch>[0], connections: number): Effect.Effect<Sample, unknown> =>
