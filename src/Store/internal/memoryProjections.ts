@@ -1,7 +1,7 @@
 import { Clock, Effect, Exit, type Fiber, Option } from "effect"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
-import type { LogFilter } from "../LogFilter.ts"
+import { type LogFilter, matches } from "../LogFilter.ts"
 import type { AppendCommand, AppendRefused, Page, PageRange } from "../LogStorage.ts"
 import type { ProjectionStorage } from "../ProjectionStorage.ts"
 import { InlineProjectionMissing, InvalidInput, StoreError } from "../StoreError.ts"
@@ -63,6 +63,8 @@ export interface MemoryProjections {
     command: AppendCommand,
     transaction: Transaction | undefined
   ) => InlineProjectionMissing | StoreError | undefined
+  /** Whether a transaction has put a staged event into a read model. */
+  readonly isApplied: (event: StoredEvent, transaction: Transaction) => boolean
 }
 
 /** Whatever does not wait runs in one piece, so only what transactions keep from others needs locks. */
@@ -484,7 +486,13 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     return undefined
   }
 
-  return { storage, judgeInline }
+  const isApplied: MemoryProjections["isApplied"] = (event, transaction) =>
+    [...transaction.inline.keys()].some((id) => {
+      const version = byId.get(id)
+      return version !== undefined && matches(version.definition.filter, event)
+    })
+
+  return { storage, judgeInline, isApplied }
 }
 
 /** Events that an inline projection may not have handled when it is made live: nothing can be stored meanwhile. */

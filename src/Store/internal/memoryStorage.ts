@@ -236,6 +236,18 @@ export const makeMemoryStorage = (): LogStorage => {
         return Exit.fail(judged)
       }
     }
+    // what was put into a read model has to be stored by this transaction, and as it was handed over
+    const isAsHanded = ({ eventId, streamVersion }: StoredEvent) => {
+      const stored = byId(eventId)!
+      return stored.position > length && stored.streamVersion === streamVersion
+    }
+    if (
+      staged.inline.size > 0 &&
+      staged.events.some((event) => projections.isApplied(event, staged) && !isAsHanded(event))
+    ) {
+      takeBack(length)
+      return Exit.fail(handedOtherwise())
+    }
     staged.settleDrafts()
     for (const ending of staged.endings) ending.run(now)
     return Exit.void
@@ -260,7 +272,9 @@ export const makeMemoryStorage = (): LogStorage => {
             : end()
         }
       )
-      return staged.outer === undefined ? Effect.ensuring(ended, Effect.sync(() => locks.release(staged))) : ended
+      return staged.outer === undefined
+        ? Effect.ensuring(ended, Effect.sync(() => locks.release(staged)))
+        : staged.outer.nested.withPermit(ended)
     })
 
   const eventAt = (position: number): StoredEvent | undefined => {
@@ -436,6 +450,17 @@ const endingLost = () =>
     isRetryable: true,
     outcome: "not-stored",
     cause: new Error("what this transaction finished or moved is held by somebody else by now")
+  })
+
+/** Others changed the streams of events that an inline projection was handed, past its locks. */
+const handedOtherwise = () =>
+  new StoreError({
+    operation: "transaction",
+    isRetryable: true,
+    outcome: "not-stored",
+    cause: new Error(
+      "events that this transaction put into a read model would be stored with other versions, or were before"
+    )
   })
 
 const isAnswer = (

@@ -1,3 +1,4 @@
+import { Semaphore } from "effect"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { AppendCommand } from "../LogStorage.ts"
 import { StoreError } from "../StoreError.ts"
@@ -25,6 +26,8 @@ export class Transaction {
   readonly endings: Array<Ending> = []
   /** Inline projections that it applies, by id: which time of being applied that is. */
   readonly inline = new Map<number, number>()
+  /** Those within it run one after another: each sees what the one before it did. */
+  readonly nested = Semaphore.makeUnsafe(1)
   closed = false
   private readonly drafts = new Map<Drafted<any>, any>()
 
