@@ -12,7 +12,7 @@ import { InlineVersions } from "./inlineVersions.ts"
 export interface InlineAppends extends InlineProjections {
   readonly append: (command: AppendCommand) => Effect.Effect<ReadonlyArray<AppendedEntry>, AppendFailure>
   /** What a transaction fails with. */
-  readonly explain: <E>(error: E) => E | StoreError
+  readonly explain: <E>(error: E) => E | InlineProjectionMissing | StoreError
 }
 
 /**
@@ -32,7 +32,7 @@ export const makeInline = (storage: LogStorage): Effect.Effect<InlineAppends, ne
       versions.applyTo(command)
         ? groups.submit(command)
         : Effect.catchTag(storage.append(command), "InlineProjectionMissing", (missing) =>
-          versions.recognize(missing) ? groups.submit(command) : Effect.fail(missing))
+          versions.recognize(missing) ? groups.submit(command) : Effect.fail(versions.explain(missing)))
 
     /** In the transaction that is open. There a refusal may break all of it, so what is applied is asked for each time. */
     const inside = (command: AppendCommand): Effect.Effect<ReadonlyArray<AppendedEntry>, AppendFailure> =>
@@ -53,7 +53,11 @@ export const makeInline = (storage: LogStorage): Effect.Effect<InlineAppends, ne
             !isOpen ? outside(command) : versions.wants(command) ? inside(command) : storage.append(command)),
 
       explain: (error) =>
-        error instanceof InlineProjectionMissing && versions.recognize(error) ? activatedMeanwhile(error) : error
+        !(error instanceof InlineProjectionMissing)
+          ? error
+          : versions.recognize(error)
+          ? activatedMeanwhile(error)
+          : versions.explain(error)
     }
   })
 

@@ -120,10 +120,13 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
 
 /** Begins anew where the only projections that are missing are some that can be applied here. */
 export const whileActivated = (versions: InlineVersions) => <A>(self: Effect.Effect<A, AppendFailure>) =>
-  Effect.retry(self, {
-    times: turns,
-    while: (error) => error._tag === "InlineProjectionMissing" && versions.recognize(error)
-  })
+  Effect.mapError(
+    Effect.retry(self, {
+      times: turns,
+      while: (error) => error._tag === "InlineProjectionMissing" && versions.recognize(error)
+    }),
+    (error) => error._tag === "InlineProjectionMissing" ? versions.explain(error) : error
+  )
 
 const isUnknown = (error: AppendFailure): boolean => error._tag === "StoreError" && error.outcome === "unknown"
 

@@ -2,7 +2,7 @@ import { Effect, type Scope } from "effect"
 import * as StreamId from "../../Stream/StreamId.ts"
 import type { InlineProjection } from "../Inline.ts"
 import type { AppendCommand } from "../LogStorage.ts"
-import type { InlineProjectionMissing } from "../StoreError.ts"
+import { InlineProjectionMissing, type ProjectionVersion } from "../StoreError.ts"
 
 /** The versions that this process can apply, and which of them it believes to be applied at the moment. */
 export class InlineVersions {
@@ -59,17 +59,29 @@ export class InlineVersions {
     for (const id of applied) if (this.registered.has(id)) this.believed.add(id)
   }
 
-  /** Whether all versions that an append was refused for can be applied here: then they are believed to be applied. */
-  recognize({ projections }: InlineProjectionMissing): boolean {
-    const found = projections.map(({ name, version }) => {
+  /**
+   * Whether all versions that an append was refused for can be applied here. Those that can are believed to be applied from
+   * now on.
+   */
+  recognize(missing: InlineProjectionMissing): boolean {
+    return this.unknownOf(missing).length === 0
+  }
+
+  /** What an append was refused for that cannot be applied here; the rest only was not, as nobody knew that it has to be. */
+  explain(missing: InlineProjectionMissing): InlineProjectionMissing {
+    const [first, ...rest] = this.unknownOf(missing)
+    return first === undefined ? missing : new InlineProjectionMissing({ projections: [first, ...rest] })
+  }
+
+  private unknownOf({ projections }: InlineProjectionMissing): ReadonlyArray<ProjectionVersion> {
+    return projections.filter(({ name, version }) => {
       for (const [projection] of this.registered.values()) {
-        if (projection!.name === name && projection!.version === version) return projection!.id
+        if (projection!.name !== name || projection!.version !== version) continue
+        this.believed.add(projection!.id)
+        return false
       }
-      return undefined
+      return true
     })
-    if (found.includes(undefined)) return false
-    for (const id of found) this.believed.add(id!)
-    return true
   }
 }
 
