@@ -141,6 +141,10 @@ export type Services<M> = M extends EventType<any, any, any, infer R> ? R
  * @since 0.1.0
  */
 export interface Chain<A, R> {
+  /** The shapes so far, oldest first. */
+  readonly shapes: ReadonlyArray<Shape>
+  /** From the shape of version `i + 1` to the next one. */
+  readonly steps: ReadonlyArray<Step>
   /** Adds the next shape; `upcast` makes it from the one before. What it returns is checked against the shape. */
   readonly next: <S extends Shape>(
     shape: S,
@@ -296,6 +300,8 @@ const chain = (shapes: ReadonlyArray<Shape>, steps: ReadonlyArray<Step>): Chain<
   const sync = (upcast: (value: any, stored: Stored) => any): Step => (value, stored) =>
     Effect.try({ try: () => upcast(value, stored), catch: (cause) => new UpcastFailed({ cause }) })
   return {
+    shapes,
+    steps,
     next: (shape, upcast) => next(shape, sync(upcast)),
     nextEffect: next,
     current: (type, upcast) => current(type, sync(upcast)),

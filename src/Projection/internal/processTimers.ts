@@ -1,0 +1,114 @@
+import { type Clock, DateTime, Effect } from "effect"
+import * as EventMetadata from "../../Event/EventMetadata.ts"
+import type { EventStore } from "../../Store/EventStore.ts"
+import type { Timer } from "../../Store/ProjectionStorage.ts"
+import { retryPassing } from "../../Store/StoreError.ts"
+import type { ProcessDefinition } from "./processDefinition.ts"
+import { TimerFired } from "./processEvents.ts"
+import { loadLast } from "./processStore.ts"
+import type { ProcessTelemetry } from "./processTelemetry.ts"
+import { Signal } from "./signal.ts"
+import { timeOf } from "./time.ts"
+
+/** Milliseconds after which timers are looked for that another program may have set, and not lived to fire. */
+const pollMillis = 1000
+
+/** Timers that are looked at together, and those of them that are fired at a time. */
+const timersAtATime = 100
+const concurrency = 4
+
+/** The timers of a manager, seen by one program: it fires those that are due, and sleeps until the next one is. */
+export class ProcessTimers {
+  private readonly store: EventStore["Service"]
+  private readonly definition: ProcessDefinition
+  private readonly telemetry: ProcessTelemetry
+  private readonly clock: Clock.Clock
+  private readonly signal = new Signal()
+  /** It looks again at this time at the latest, in milliseconds since 1970. */
+  private looksAt = 0
+
+  constructor(
+    store: EventStore["Service"],
+    definition: ProcessDefinition,
+    telemetry: ProcessTelemetry,
+    clock: Clock.Clock
+  ) {
+    this.store = store
+    this.definition = definition
+    this.telemetry = telemetry
+    this.clock = clock
+  }
+
+  /** A timer was set in this program. */
+  onSet(at: DateTime.Utc): void {
+    if (DateTime.toEpochMillis(at) < this.looksAt) this.signal.raise()
+  }
+
+  readonly run: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
+    const { clock, definition, signal, store: { storage: { projections } } } = this
+    const due = Effect.suspend(() => projections.timers.due(definition.name, timersAtATime, timeOf(clock)))
+    while (true) {
+      signal.take()
+      // what is set from now on is compared with the time to which it then sleeps, or is seen
+      this.looksAt = Infinity
+      const { nextIn, timers } = yield* retryPassing(due, (error) => this.warn("looked for", error))
+      const fired = yield* Effect.forEach(timers, (timer) => this.fire(timer), { concurrency })
+      // there may be more of them; but what cannot be fired must not keep this busy
+      if (fired.includes(true)) continue
+      const millis = Math.min(pollMillis, Math.max(1, Math.ceil(nextIn ?? Infinity)))
+      this.looksAt = clock.currentTimeMillisUnsafe() + millis
+      yield* Effect.raceFirst(signal.wait, Effect.sleep(millis))
+    }
+  }).pipe(
+    // nothing that is tried again helps, but the time may come when it does
+    Effect.tapCause((cause) => Effect.logError(`The timers of ${this.definition.name} cannot be looked for`, cause)),
+    Effect.catchCause(() => Effect.sleep(pollMillis)),
+    Effect.forever
+  )
+
+  /** Lets its process know of a timer, once. Answers whether it is gone. */
+  private fire(timer: Timer): Effect.Effect<boolean> {
+    const { definition, store, telemetry } = this
+    const { categories, name } = definition
+    const { timers } = store.storage.projections
+    return Effect.gen({ self: this }, function*() {
+      const last = yield* loadLast(store, definition, timer.key).pipe(
+        Effect.map((loaded) => loaded.last),
+        Effect.catchTag("StreamTombstoned", () => Effect.succeed(undefined))
+      )
+      const pending = last?.event.isEnd === false ? last.event.timers[timer.name] : undefined
+      const isFired = yield* store.transaction(Effect.gen(function*() {
+        // whoever takes it fires it; nobody does whose process is gone
+        if (!(yield* timers.take(name, timer)) || pending === undefined) return false
+        const fired = new TimerFired({ name: timer.name, at: DateTime.makeUnsafe(timer.at) })
+        yield* store.append(categories.timers.stream(timer.key), [fired])
+        return true
+      })).pipe(
+        EventMetadata.provide({
+          ...(last?.metadata.correlationId === undefined ? {} : { correlationId: last.metadata.correlationId }),
+          ...(pending === undefined ? {} : { causationId: pending.setBy })
+        })
+      )
+      if (isFired) telemetry.fired((this.clock.currentTimeMillisUnsafe() - timer.at) / 1000)
+      return true
+    }).pipe(
+      Effect.catchCause((cause) =>
+        Effect.as(
+          Effect.annotateLogs(Effect.logWarning("A timer cannot be fired for now", cause), {
+            manager: name,
+            process: timer.key,
+            timer: timer.name
+          }),
+          false
+        )
+      )
+    )
+  }
+
+  private warn(what: string, error: { readonly message: string }): Effect.Effect<void> {
+    return Effect.logWarning(
+      `Timers of the process manager ${this.definition.name} cannot be ${what} for now`,
+      error.message
+    )
+  }
+}
