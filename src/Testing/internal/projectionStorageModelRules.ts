@@ -1,0 +1,2 @@
+import type { Rules } from "./rule.ts"
+export const projectionStorageModelRules: Rules = () => {}
