@@ -21,6 +21,8 @@ export interface Definition {
    * all of their partitions; one without any to none.
    */
   readonly keysOf: ((recorded: Recorded<any>) => ReadonlyArray<string>) | undefined
+  /** Whether it can run here at all: asked before it is made known. */
+  readonly check?: ((store: EventStore["Service"]) => Effect.Effect<void, unknown, any>) | undefined
   /** Runs once a version, in a transaction. */
   readonly setUp: (target: Target) => Effect.Effect<unknown, unknown, any>
   /** Runs when it has caught up for the first time, before anybody reads it. */
@@ -42,4 +44,9 @@ export interface Target {
   readonly isRebuild: boolean
   /** Whether it is applied in the transaction of an append: events have no positions then. */
   readonly isInline: boolean
+  /**
+   * What its owner keeps from one transaction to the next: nobody else writes what belongs to the partition meanwhile. Empty
+   * where that does not hold, and after each transaction that failed.
+   */
+  readonly kept?: Map<string, unknown> | undefined
 }

@@ -1,0 +1,507 @@
+/**
+ * Projections: read models made of events, exact, rebuilt without downtime, and waited for.
+ *
+ * A projection is a value: which events it is made of, and what it makes of them. {@link layer} runs it, in any number of
+ * processes. What an event does to the read model and the checkpoint are committed in one transaction, which the database
+ * refuses to a process that is not the owner any more: each event is in the read model exactly once. A new `version` is
+ * built beside the old one while that is read, and takes its place in an instant.
+ *
+ * **Example** (Documents by key, and reading what was just written)
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Category, EventStore, Projection } from "effect-eventstore"
+ *
+ * class Added extends Schema.TaggedClass<Added>()("Added", { sku: Schema.String, quantity: Schema.Int }) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Added] })
+ *
+ * const Sizes = Projection.documents("sizes", {
+ *   from: Cart,
+ *   state: Schema.Int,
+ *   initial: () => 0,
+ *   evolve: { Added: (size, { event }) => size + event.quantity }
+ * })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const store = yield* EventStore
+ *   const { position } = yield* store.append(Cart.stream("42"), [new Added({ sku: "pen", quantity: 2 })])
+ *   yield* Projection.awaitProcessed(Sizes, position)
+ *   return yield* Projection.get(Sizes, "cart-42")
+ * }).pipe(Effect.provide(Projection.layer(Sizes).pipe(Layer.provideMerge(EventStore.layerMemory))))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import {
+  type DateTime,
+  type Duration,
+  Effect,
+  Layer,
+  type Option,
+  type Schedule,
+  type Scope,
+  type Stream
+} from "effect"
+import type { RawEvent } from "../Event/RawEvent.ts"
+import type { EventStore } from "../Store/EventStore.ts"
+import type { ProjectionState } from "../Store/ProjectionStorage.ts"
+import type { InvalidInput, LogRewound, StoreError } from "../Store/StoreError.ts"
+import type { Position } from "../Stream/Position.ts"
+import type { Recorded } from "../Stream/Recorded.ts"
+import * as administration from "./internal/administration.ts"
+import * as awaiting from "./internal/awaiting.ts"
+import type { Definition } from "./internal/definition.ts"
+import * as documentReads from "./internal/documentReads.ts"
+import * as documentsKind from "./internal/documents.ts"
+import * as running from "./internal/running.ts"
+import type {
+  AwaitTimedOut,
+  NoPreviousVersion,
+  ProjectionChanged,
+  ProjectionDropped,
+  ProjectionFailed,
+  ProjectionNotFound,
+  VersionBehind,
+  VersionIsLive
+} from "./ProjectionError.ts"
+import type { Apply } from "./ProjectionMiddleware.ts"
+import type { Services, Source } from "./View.ts"
+
+export type {
+  /**
+   * What projections of all kinds declare.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Common
+} from "./internal/source.ts"
+
+declare const Requires: unique symbol
+
+/**
+ * A projection: what is made of which events. Running it needs `R`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Projection<out R> {
+  readonly definition: Definition
+  readonly [Requires]?: R
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Any = Projection<any>
+
+/**
+ * A projection, or its name: operators know no more.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Named = Any | string
+
+/**
+ * Which version an operation is about; left out, the live one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OfVersion {
+  readonly version?: number | undefined
+}
+
+/**
+ * A projection that keeps a state for each key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Documents<in out S, out R> extends documentsKind.Documents<S>, Projection<R> {}
+
+/**
+ * How a projection is run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<R = never> {
+  /** How many owners it can have at a time; order is kept by key. Counts only when the version is made known. Default 1. */
+  readonly partitions?: number | undefined
+  /**
+   * How long a partition stays with a process that gives no sign of life. Leases are extended as long as the process lives,
+   * so this bounds how long a read model stands still after a crash, not how long a batch may take. Default 30 seconds.
+   */
+  readonly lease?: Duration.Input | undefined
+  /** Most stored events of a transaction. Default 500; 2000 until it has caught up for the first time. */
+  readonly batch?: number | undefined
+  readonly onError?: {
+    /**
+     * The delays between attempts; the input is the error. Trouble of the database that passes is no failure, and repeated for
+     * ever. Default: 200 ms, doubled each time up to 30 seconds, 10 times.
+     */
+    readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
+    /**
+     * What becomes of an event that cannot be handled. `"stop"`, the default: nothing more is handled until somebody resumes.
+     * `"park"`: it is set aside, with all later ones of its key, until somebody replays or discards them.
+     */
+    readonly then?: "stop" | "park" | undefined
+  } | undefined
+  /**
+   * Whether a version that has caught up for the first time takes the place of an older one that is live. Default
+   * `"automatic"`; else {@link switchTo} does it.
+   */
+  readonly switch?: "automatic" | "manual" | undefined
+  /** Around the handling of each batch, inside of its transaction: see `ProjectionMiddleware`. */
+  readonly middleware?: ((apply: Apply) => Apply<unknown, R>) | undefined
+}
+
+/**
+ * Why a projection cannot start. `ProjectionFailed`: it could not be set up.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StartError = InvalidInput | ProjectionChanged | ProjectionFailed | StoreError
+
+/**
+ * Why a projection ended. A handler that fails is no reason: it stops then, until it is resumed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type RunError = StartError | ProjectionDropped | LogRewound
+
+/**
+ * What a version is at the moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Status extends Omit<ProjectionState, "id" | "filter" | "schema"> {
+  /** Everything up to here is in the read model, or set aside. */
+  readonly position: Position
+  /** The end of the log. */
+  readonly head: Position
+  /** Positions between the two. */
+  readonly lag: number
+  /** Events handled since it was made or reset. */
+  readonly handled: number
+  /** Events a second, as its owners measured last. */
+  readonly rate: number
+}
+
+/**
+ * An event that is set aside. `error` is `null` where it only waits behind an earlier one of its key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Parked {
+  readonly key: string
+  readonly position: Position
+  /** `None` where the event is hidden or gone by now. */
+  readonly recorded: Option.Option<Recorded<RawEvent>>
+  readonly attempts: number
+  readonly error: string | null
+  readonly parkedAt: DateTime.Utc
+  readonly isReplayWanted: boolean
+}
+
+/**
+ * Why an operation on a projection has no answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type OperationError = ProjectionNotFound | InvalidInput | StoreError
+
+/**
+ * A projection that keeps a state for each key, in the store. The documents of a batch are loaded and saved together, and
+ * `evolve` changes them in memory.
+ *
+ * **Gotchas** Throws where the name or the version is not allowed: a mistake in the program, not in its input.
+ *
+ * **Example**
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Category, Projection } from "effect-eventstore"
+ *
+ * class Added extends Schema.TaggedClass<Added>()("Added", { sku: Schema.String, quantity: Schema.Int }) {}
+ * class Emptied extends Schema.TaggedClass<Emptied>()("Emptied", {}) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Added, Emptied] })
+ *
+ * export const Quantities = Projection.documents("quantities", {
+ *   from: Cart,
+ *   state: Schema.Record(Schema.String, Schema.Int),
+ *   initial: () => ({}),
+ *   evolve: {
+ *     Added: (state, { event }) => ({ ...state, [event.sku]: (state[event.sku] ?? 0) + event.quantity }),
+ *     Emptied: () => undefined
+ *   }
+ * })
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const documents = <const C extends Source, S>(
+  name: string,
+  options: documentsKind.DocumentsOptions<C, S>
+): Documents<S, Services<C>> => documentsKind.documents(name, options)
+
+/**
+ * Runs a projection, until it is interrupted or ends with an error: makes its version known, sets it up, and handles events
+ * in those partitions that it owns. A version that is known under another declaration is refused.
+ *
+ * **Details** When it is interrupted the batch in hand is rolled back, and what it owns is given back. It goes on trying
+ * while the database does not answer. Run it in as many processes as you like: they share the partitions.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const run = <R, R2 = never>(
+  projection: Projection<R>,
+  options?: RunOptions<R2>
+): Effect.Effect<never, RunError, EventStore | R | R2> =>
+  Effect.scoped(Effect.flatten(running.start(projection.definition, options))) as never
+
+/**
+ * As {@link run}, as a layer: the projection is known and set up when the layer is built, and is run until it closes. A runner
+ * that ends with an error afterwards is logged.
+ *
+ * **Example**
+ * ```ts
+ * import { Layer, Schema } from "effect"
+ * import { Category, EventStore, Projection } from "effect-eventstore"
+ *
+ * class Paid extends Schema.TaggedClass<Paid>()("Paid", { amount: Schema.Int }) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Paid] })
+ * const Paying = Projection.documents("paying", {
+ *   from: Cart,
+ *   state: Schema.Int,
+ *   initial: () => 0,
+ *   evolve: { Paid: (sum, { event }) => sum + event.amount }
+ * })
+ *
+ * export const Live = Projection.layer(Paying, { onError: { then: "park" } }).pipe(
+ *   Layer.provideMerge(EventStore.layerMemory)
+ * )
+ * ```
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <R, R2 = never>(
+  projection: Projection<R>,
+  options?: RunOptions<R2>
+): Layer.Layer<never, StartError, EventStore | Exclude<R | R2, Scope.Scope>> =>
+  Layer.effectDiscard(running.startInBackground(projection.definition, options)) as never
+
+/**
+ * The state of a key, by the live version; `None` where there is none.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const get: <S>(
+  documents: Documents<S, any>,
+  key: string
+) => Effect.Effect<Option.Option<S>, documentReads.DocumentError, EventStore> = documentReads.get
+
+/**
+ * The states of some keys that have one, all by the same version.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const getMany: <S>(
+  documents: Documents<S, any>,
+  keys: ReadonlyArray<string>
+) => Effect.Effect<ReadonlyMap<string, S>, documentReads.DocumentError, EventStore> = documentReads.getMany
+
+/**
+ * All states with their keys, by the version that is live at the beginning, sorted by code point; read page by page as it is
+ * pulled. Fails where that version is dropped meanwhile.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const list: <S>(
+  documents: Documents<S, any>,
+  options?: { readonly prefix?: string | undefined }
+) => Stream.Stream<{ readonly key: string; readonly state: S }, documentReads.DocumentError, EventStore> =
+  documentReads.list
+
+/**
+ * Waits until the live version has handled everything up to a position, in whatever process it is run: read your own write.
+ * Events that do not match count as handled, and so do those that are set aside. The default `timeout` is 30 seconds. Fails
+ * at once where the projection has failed.
+ *
+ * **Gotchas** An append in a transaction that is open has no position yet.
+ *
+ * **Example**
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Projection } from "effect-eventstore"
+ *
+ * export const settled = (position: number) =>
+ *   Projection.awaitProcessed("totals", position, { timeout: "2 seconds" }).pipe(
+ *     Effect.catchTag("AwaitTimedOut", ({ reached }) => Effect.logWarning(`read as of position ${reached}`))
+ *   )
+ * ```
+ * @category reading
+ * @since 0.1.0
+ */
+export const awaitProcessed = (
+  projection: Named,
+  position: number,
+  options?: { readonly timeout?: Duration.Input | undefined }
+): Effect.Effect<void, AwaitTimedOut | ProjectionFailed | OperationError, EventStore> =>
+  awaiting.awaitProcessed(administration.nameOf(projection), position, options)
+
+/**
+ * What a version is at the moment.
+ *
+ * **Example** (A progress bar of a rebuild)
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Projection } from "effect-eventstore"
+ *
+ * export const progress = Effect.flatMap(
+ *   Projection.status("totals", { version: 2 }),
+ *   ({ head, position, rate }) => Console.log(`${Math.floor(100 * position / head)} %, ${rate} events/s`)
+ * )
+ * ```
+ * @category operations
+ * @since 0.1.0
+ */
+export const status: (
+  projection: Named,
+  of?: OfVersion
+) => Effect.Effect<Status, OperationError, EventStore> = administration.status
+
+/**
+ * All versions of a projection, or of all projections of the store, sorted by name and version.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const statuses: (
+  projection?: Named
+) => Effect.Effect<ReadonlyArray<Status>, InvalidInput | StoreError, EventStore> = administration.statuses
+
+/**
+ * Stops a version, in all processes, until it is resumed. The batch in hand is rolled back. Like all that changes a version it
+ * is no part of a transaction that is open.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const pause: (
+  projection: Named,
+  of?: OfVersion
+) => Effect.Effect<void, OperationError, EventStore> = administration.pause
+
+/**
+ * Lets a version go on that was paused, or has failed: there it tries the event again that it could not handle.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const resume: (
+  projection: Named,
+  of?: OfVersion
+) => Effect.Effect<void, OperationError, EventStore> = administration.resume
+
+/**
+ * Empties a version, and lets it begin anew. What it kept is gone until it has caught up: to rebuild without that, raise the
+ * `version` instead.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const reset: (
+  projection: Named,
+  of?: OfVersion
+) => Effect.Effect<void, OperationError, EventStore> = administration.reset
+
+/**
+ * Changes the number of partitions, from 1 to 1,000, while it runs: as soon as all of them have come as far as the first.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const repartition: (
+  projection: Named,
+  partitions: number,
+  of?: OfVersion
+) => Effect.Effect<void, OperationError, EventStore> = administration.repartition
+
+/**
+ * Makes a version live, from one query to the next. Fails with `VersionBehind` where it has not come as far as the live one.
+ * `"wanted"`: its runner does it, since it is applied in the transactions that append from then on.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const switchTo: (
+  projection: Named,
+  version: number
+) => Effect.Effect<"switched" | "wanted", VersionBehind | OperationError, EventStore> = administration.switchTo
+
+/**
+ * Makes the version live that was live before, and answers its number.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const rollBack: (
+  projection: Named
+) => Effect.Effect<number, NoPreviousVersion | OperationError, EventStore> = administration.rollBack
+
+/**
+ * Removes a version that is not live, and all it keeps. Runners of it end with `ProjectionDropped`.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const drop: (
+  projection: Named,
+  version: number
+) => Effect.Effect<void, VersionIsLive | OperationError, EventStore> = administration.drop
+
+/**
+ * The events that are set aside, by position.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const parked: (
+  projection: Named,
+  options?: OfVersion & { readonly key?: string | undefined }
+) => Stream.Stream<Parked, OperationError, EventStore> = administration.parked
+
+/**
+ * Asks for events that are set aside to be handled again, of all keys where none are given. Answers how many events that are.
+ * Their keys go on when all of them are handled; where one fails again, it waits with those behind it.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const replay: (
+  projection: Named,
+  options?: OfVersion & { readonly keys?: ReadonlyArray<string> | undefined }
+) => Effect.Effect<number, OperationError, EventStore> = administration.replay
+
+/**
+ * Gives up events that are set aside, of all keys where none are given, and lets their keys go on. Answers how many events that
+ * were.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const discard: (
+  projection: Named,
+  options?: OfVersion & { readonly keys?: ReadonlyArray<string> | undefined }
+) => Effect.Effect<number, OperationError, EventStore> = administration.discard

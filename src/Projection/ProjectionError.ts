@@ -1,0 +1,170 @@
+/**
+ * What an operation on a projection can answer instead of a result.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+
+const projection = Schema.String
+const version = Schema.Int
+
+/**
+ * There is no projection of this name, or no such version of it: nobody ran it on this store, or it was dropped.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProjectionNotFound extends Schema.TaggedError<ProjectionNotFound>()("ProjectionNotFound", {
+  projection,
+  version: Schema.optionalKey(version)
+}) {
+  override get message(): string {
+    return this.version === undefined
+      ? `There is no projection ${this.projection}`
+      : `There is no version ${this.version} of the projection ${this.projection}`
+  }
+}
+
+/**
+ * The store knows this version of a projection as another one than the program declares; `field` says in what they differ.
+ * What was made by the old declaration is not what the new one would make: raise the version.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProjectionChanged extends Schema.TaggedError<ProjectionChanged>()("ProjectionChanged", {
+  projection,
+  version,
+  field: Schema.Literals(["from", "kind", "mode", "schema"])
+}) {
+  override get message(): string {
+    return `Version ${this.version} of the projection ${this.projection} is declared differently than before ` +
+      `(${this.field}): raise its version`
+  }
+}
+
+/**
+ * What a projection does failed, and running it again did not help. `position` is that of the event to blame, where there is
+ * one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("ProjectionFailed", {
+  projection,
+  version,
+  position: Schema.NullOr(Schema.Int),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    const place = this.position === null ? "" : ` at position ${this.position}`
+    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `Version ${this.version} of the projection ${this.projection} failed${place}: ${reason}`
+  }
+}
+
+/**
+ * A version of a projection was dropped while it ran.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProjectionDropped extends Schema.TaggedError<ProjectionDropped>()("ProjectionDropped", {
+  projection,
+  version
+}) {
+  override get message(): string {
+    return `Version ${this.version} of the projection ${this.projection} was dropped`
+  }
+}
+
+/**
+ * A projection did not come as far as a position in time; `reached` is how far its live version came.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTimedOut", {
+  projection,
+  position: Schema.Int,
+  reached: Schema.Int
+}) {
+  override get message(): string {
+    return `The projection ${this.projection} has not come to position ${this.position} in time: ` +
+      `it is at position ${this.reached}`
+  }
+}
+
+/**
+ * A version cannot be made live: it is still building, or has not come as far as the live one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class VersionBehind extends Schema.TaggedError<VersionBehind>()("VersionBehind", { projection, version }) {
+  override get message(): string {
+    return `Version ${this.version} of the projection ${this.projection} is behind the live one`
+  }
+}
+
+/**
+ * A version cannot be dropped: it is the live one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class VersionIsLive extends Schema.TaggedError<VersionIsLive>()("VersionIsLive", { projection, version }) {
+  override get message(): string {
+    return `Version ${this.version} of the projection ${this.projection} is live: switch to another one before`
+  }
+}
+
+/**
+ * There is no version to roll back to: none was live before, or it was dropped.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoPreviousVersion extends Schema.TaggedError<NoPreviousVersion>()("NoPreviousVersion", { projection }) {
+  override get message(): string {
+    return `There is no version of the projection ${this.projection} to roll back to`
+  }
+}
+
+/**
+ * The live version is one that this program cannot read: it declares another one, and not how documents of the live one read
+ * (`older`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class VersionUnreadable extends Schema.TaggedError<VersionUnreadable>()("VersionUnreadable", {
+  projection,
+  /** The live version. */
+  version,
+  /** The version that the program declares. */
+  declared: version
+}) {
+  override get message(): string {
+    return `Version ${this.version} of the projection ${this.projection} is live, which version ${this.declared} ` +
+      "cannot read"
+  }
+}
+
+/**
+ * A document does not fit the schema of its version: the schema was changed, and the version was not.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DocumentUndecodable extends Schema.TaggedError<DocumentUndecodable>()("DocumentUndecodable", {
+  projection,
+  version,
+  key: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `The document ${this.key} of version ${this.version} of the projection ${this.projection} does not decode: ` +
+      (this.cause instanceof Error ? this.cause.message : String(this.cause))
+  }
+}

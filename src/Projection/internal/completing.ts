@@ -1,0 +1,102 @@
+import { Array as Arr, Duration, Effect, Exit, Option, Schedule } from "effect"
+import { decodeFrom } from "../../Stream/Decode.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
+import type { StoredEvent } from "../../Stream/StoredEvent.ts"
+import type { Core } from "./core.ts"
+import { failureOf, messageOf, passingOf } from "./failure.ts"
+import { wholeTarget } from "./setup.ts"
+import { timeOf } from "./time.ts"
+import type { Worker } from "./worker.ts"
+
+/** Milliseconds until another try, where others have to come as far first. */
+const shortest = 25
+const longest = 1000
+
+/**
+ * Completes a version that has caught up with all partitions: indexes, and then the switch where that is wanted. A worker does
+ * it between two batches, so that what it does cannot wait for its own runner.
+ */
+export const completing = (core: Core, worker: Worker): Effect.Effect<void, unknown, any> => {
+  const { clock, definition, id, settings, store } = core.options
+  const { projections } = store.storage
+  let notBefore = 0
+  let wait = shortest
+  let failures = 0
+  let step: ((now: number, input: unknown) => Effect.Effect<readonly [unknown, Duration.Duration], unknown>) | undefined
+
+  const complete = (missing: ReadonlyArray<StoredEvent>) =>
+    Effect.gen(function*() {
+      const target = wholeTarget(core.options)
+      const events: Array<Recorded<any>> = []
+      yield* decodeFrom(definition.decode, missing, 0, events) ?? Effect.void
+      if (Arr.isReadonlyArrayNonEmpty(events)) yield* definition.apply(target, events)
+      yield* definition.complete(target)
+    }).pipe(
+      Effect.scoped,
+      Effect.catchCause((cause) => {
+        const trouble = passingOf(cause)
+        return trouble === undefined ? Effect.failCause(cause) : Effect.fail(trouble)
+      })
+    )
+
+  /** A program that is older than the live version does not take its place by itself. */
+  const isSwitching = Effect.gen(function*() {
+    const { isLive, isSwitchWanted } = core.known!
+    if (isLive || isSwitchWanted) return true
+    if (!settings.isSwitching) return false
+    const states = yield* projections.states(definition.name, timeOf(clock))
+    return states.every(({ isLive, version }) => !isLive || version < definition.version)
+  })
+
+  const failed = (cause: Exit.Failure<unknown, unknown>["cause"]) =>
+    Effect.gen(function*() {
+      failures++
+      if (failures === 1 || step === undefined) step = (yield* Schedule.toStep(settings.retry)) as never
+      const next = yield* Effect.option(step!(clock.currentTimeMillisUnsafe(), failureOf(cause)))
+      const isFatal = Option.isNone(next)
+      if (Option.isSome(next)) notBefore = core.millis + Duration.toMillis(next.value[1])
+      else failures = 0
+      yield* core.annotated(Effect.logError("A projection that has caught up cannot be completed", cause))
+      yield* core.report(worker.owned, { error: messageOf(cause), position: null, isFatal })
+      if (isFatal) core.changed()
+    })
+
+  return Effect.suspend(() => {
+    if (core.isCompleting || !worker.place.isCaughtUp || core.millis < notBefore) return Effect.void
+    core.isCompleting = true
+    const completed = Effect.gen(function*() {
+      const options = { isSwitching: yield* core.steadily("completed", isSwitching) }
+      const exit = yield* Effect.exit(
+        core.steadily("completed", Effect.suspend(() => projections.completeWith(id, options, complete)))
+      )
+      if (Exit.isFailure(exit)) return yield* failed(exit.cause)
+      failures = 0
+      if (!exit.value) {
+        notBefore = core.millis + wait
+        wait = Math.min(longest, wait * 2)
+        return
+      }
+      wait = shortest
+      const wasLive = core.known!.isLive
+      core.known = {
+        ...core.known!,
+        stage: "ready",
+        isSwitchWanted: false,
+        isLive: wasLive || options.isSwitching,
+        isApplied: definition.isInline && options.isSwitching
+      }
+      yield* core.annotated(
+        Effect.logInfo(
+          options.isSwitching && !wasLive
+            ? "The projection has caught up, and is live now"
+            : "The projection has caught up"
+        )
+      )
+      core.changed()
+    })
+    return Effect.onExitPrimitive(completed, () => {
+      core.isCompleting = false
+      return undefined
+    })
+  })
+}

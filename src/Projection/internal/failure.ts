@@ -1,0 +1,45 @@
+import { Cause, Inspectable } from "effect"
+import { isPassing, StoreError } from "../../Store/StoreError.ts"
+
+/** The failure that is told: an error before a defect, and that before an interruption. */
+export const failureOf = (cause: Cause.Cause<unknown>): unknown => {
+  const failed = cause.reasons.find((reason) => reason._tag === "Fail")
+  return failed === undefined ? Cause.squash(cause) : failed.error
+}
+
+/** What a failure says, in a text that every database keeps, and that nobody minds to read. */
+export const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const failure = failureOf(cause)
+  const message = failure instanceof Error
+    ? failure.message || failure.name
+    : typeof failure === "string"
+    ? failure
+    : Inspectable.toStringUnknown(failure)
+  return message.slice(0, 2000).toWellFormed().replaceAll("\0", "\uFFFD")
+}
+
+/**
+ * Trouble of the storage that will pass, where that is why something failed: also what a handler met that was in the middle
+ * of a statement when the database went away. No event is to blame for it.
+ */
+export const passingOf = (cause: Cause.Cause<unknown>): StoreError | undefined => {
+  for (const reason of cause.reasons) {
+    const failure: unknown = reason._tag === "Fail" ? reason.error : reason._tag === "Die" ? reason.defect : undefined
+    if (isPassing(failure)) return failure
+    if (isLost(failure)) {
+      return new StoreError({ operation: "apply", isRetryable: true, outcome: "not-stored", cause: failure })
+    }
+  }
+  return undefined
+}
+
+/** Whether the connection was lost, or the server went down, by the words of `effect/sql`. */
+const isLost = (failure: unknown, depth = 0): boolean => {
+  if (typeof failure !== "object" || failure === null || depth > 4) return false
+  const { _tag, cause, code, reason } = failure as Record<string, unknown>
+  return _tag === "ConnectionError" || lostCodes.has(code as string) || isLost(reason, depth + 1) ||
+    isLost(cause, depth + 1)
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html: the server shuts down, starts, or has no room. */
+const lostCodes = new Set(["57P01", "57P02", "57P03", "53300"])
