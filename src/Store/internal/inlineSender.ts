@@ -34,8 +34,7 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
       let mayBeStored = wasLost
       let wanted = commands
       const attempt = Effect.suspend(() => {
-        // what may be stored already has to be asked for, by everybody; what is not can still be withdrawn
-        if (!mayBeStored) wanted = wanted.filter(isWanted)
+        wanted = wanted.filter(isWanted)
         return wanted.length === 0
           ? Effect.succeed(new Map<AppendCommand, AppendExit>())
           : transactInline(storage, versions, wanted, { isRepeated: mayBeStored })
