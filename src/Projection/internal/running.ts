@@ -8,6 +8,7 @@ import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { RunOptions, StartError } from "../Projection.ts"
 import { ProjectionChanged } from "../ProjectionError.ts"
 import type { Definition } from "./definition.ts"
+import { registerInline } from "./inline.ts"
 import { startRunner } from "./runner.ts"
 import { toSettings } from "./settings.ts"
 import { setUp } from "./setup.ts"
@@ -29,6 +30,8 @@ export const start = (
     const state = yield* register(store.storage, definition, filter, settings.partitions)
     const shared = { store, definition, filter, settings, clock, id: state.id }
     if (!state.isSetUp) yield* setUp(shared) as Effect.Effect<void, StartError>
+    // before the program that waits for this appends anything
+    if (definition.isInline) yield* registerInline(shared)
     return yield* startRunner({ ...shared, runner: makeUnsafe(clock.currentTimeMillisUnsafe(), yield* Random.Random) })
   })
 
