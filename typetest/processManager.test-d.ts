@@ -69,7 +69,6 @@ expectTypeOf(Fulfilment).toEqualTypeOf<
     Prices
   >
 >()
-expectTypeOf(Fulfilment.subscriptions.commands).toEqualTypeOf<"fulfilment.commands">()
 
 // what a program has to provide, and what can go wrong
 const Live = ProcessManager.layer(Fulfilment, {

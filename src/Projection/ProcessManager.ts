@@ -61,7 +61,6 @@ import type { StreamId } from "../Stream/StreamId.ts"
 import type { StreamVersion } from "../Stream/StreamVersion.ts"
 import type { Delivery, Stop } from "../Subscription/Delivery.ts"
 import type * as PersistentSubscription from "../Subscription/PersistentSubscription.ts"
-import type { SubscriptionNotFound } from "../Subscription/SubscriptionError.ts"
 import { makeDefinition, type ProcessDefinition, type TypeId } from "./internal/processDefinition.ts"
 import type { Moved, TimerFired } from "./internal/processEvents.ts"
 import * as operations from "./internal/processOperations.ts"
@@ -72,6 +71,24 @@ import * as stepping from "./internal/processStep.ts"
 export { Moved, TimerFired } from "./internal/processEvents.ts"
 export { StateDecodeFailed } from "./internal/processState.ts"
 export { InvalidStep } from "./internal/processStep.ts"
+
+/**
+ * Any process manager.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any {
+  readonly [TypeId]: ProcessDefinition
+  readonly name: string
+  /** Names of its persistent subscriptions: see `PersistentSubscription.info`, `parked`, `replay`, `discard`. */
+  readonly subscriptions: {
+    /** Hands events, and timers that fired, to processes. */
+    readonly events: string
+    /** Hands commands to `perform`. */
+    readonly commands: string
+  }
+}
 
 /**
  * A process manager: `Events` is what it reacts to, `State` what it remembers of a process, `Commands` what it sends,
@@ -88,8 +105,7 @@ export interface ProcessManager<
   in out Timers extends string,
   out E,
   out R
-> {
-  readonly [TypeId]: ProcessDefinition
+> extends Any {
   readonly name: Name
   /** Where it keeps its processes: for projections, tools and tests. */
   readonly categories: {
@@ -100,13 +116,6 @@ export interface ProcessManager<
     /** Timers that fired, `<name>.timers-<id>`. */
     readonly timers: Category<`${Name}.timers`, string, TimerFired, TimerFired, never>
   }
-  /** Names of its persistent subscriptions: see `PersistentSubscription.info`, `parked`, `replay`, `discard`. */
-  readonly subscriptions: {
-    /** Hands events and timers to processes. */
-    readonly events: Name
-    /** Hands commands to `perform`. */
-    readonly commands: `${Name}.commands`
-  }
   readonly _types?: {
     readonly events: (_: Events) => Events
     readonly state: (_: State) => State
@@ -116,12 +125,6 @@ export interface ProcessManager<
     readonly R: () => R
   }
 }
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type Any = ProcessManager<string, any, any, any, any, any, any>
 
 /**
  * When a timer fires: so long after the event is handled, or at a time. `null` cancels it.
@@ -550,8 +553,8 @@ export const byCorrelationId = (
  * @category testing
  * @since 0.1.0
  */
-export const initial: <State, Timers extends string>(
-  manager: ProcessManager<string, any, State, any, Timers, any, any>,
+export const initial: <Events, State, Commands, Timers extends string, E, R>(
+  manager: ProcessManager<string, Events, State, Commands, Timers, E, R>,
   id: string
 ) => Process<State, Timers> = stepping.initial
 
@@ -657,8 +660,8 @@ export const layer: <Events, State, Commands, Timers extends string, E, R, const
  * @category operations
  * @since 0.1.0
  */
-export const state: <State, R>(
-  manager: ProcessManager<string, any, State, any, any, any, R>,
+export const state: <Events, State, Commands, Timers extends string, E, R>(
+  manager: ProcessManager<string, Events, State, Commands, Timers, E, R>,
   id: string
 ) => Effect.Effect<Option.Option<State>, ReadError, EventStore | R> = operations.state
 
@@ -668,8 +671,8 @@ export const state: <State, R>(
  * @category operations
  * @since 0.1.0
  */
-export const history: <State, Timers extends string, R>(
-  manager: ProcessManager<string, any, State, any, Timers, any, R>,
+export const history: <Events, State, Commands, Timers extends string, E, R>(
+  manager: ProcessManager<string, Events, State, Commands, Timers, E, R>,
   id: string
 ) => Stream.Stream<Transition<State, Timers>, ReadError, EventStore | R> = operations.history
 
@@ -680,8 +683,8 @@ export const history: <State, Timers extends string, R>(
  * @category operations
  * @since 0.1.0
  */
-export const list: <State, Timers extends string, R>(
-  manager: ProcessManager<string, any, State, any, Timers, any, R>,
+export const list: <Events, State, Commands, Timers extends string, E, R>(
+  manager: ProcessManager<string, Events, State, Commands, Timers, E, R>,
   options?: { readonly prefix?: string | undefined; readonly ended?: boolean | undefined }
 ) => Stream.Stream<Listed<State, Timers>, ReadError, EventStore | R> = operations.list
 
@@ -692,8 +695,8 @@ export const list: <State, Timers extends string, R>(
  * @category operations
  * @since 0.1.0
  */
-export const timers: <Timers extends string>(
-  manager: ProcessManager<string, any, any, any, Timers, any, any>,
+export const timers: <Events, State, Commands, Timers extends string, E, R>(
+  manager: ProcessManager<string, Events, State, Commands, Timers, E, R>,
   options?: { readonly limit?: number | undefined }
 ) => Effect.Effect<ReadonlyArray<PendingTimer<Timers>>, InvalidInput | StoreError, EventStore> = operations.timers
 
@@ -707,4 +710,4 @@ export const timers: <Timers extends string>(
 export const parked: (
   manager: Any,
   filter?: PersistentSubscription.ParkedFilter
-) => Stream.Stream<ParkedOf, SubscriptionNotFound | InvalidInput | StoreError, EventStore> = operations.parked
+) => Stream.Stream<ParkedOf, InvalidInput | StoreError, EventStore> = operations.parked

@@ -2,7 +2,6 @@ import { DateTime, Effect, Option, Stream } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import * as PersistentSubscription from "../../Subscription/PersistentSubscription.ts"
-import type { SubscriptionNotFound } from "../../Subscription/SubscriptionError.ts"
 import type { Any, Listed, ParkedOf, PendingTimer, ReadError, Transition } from "../ProcessManager.ts"
 import { TypeId } from "./processDefinition.ts"
 import { loadLast, toProcess } from "./processStore.ts"
@@ -27,7 +26,7 @@ const find = (manager: Any, id: string): Effect.Effect<Listed<any, any> | undefi
 
 export const history = (manager: Any, id: string): Stream.Stream<Transition<any, any>, ReadError, any> =>
   Stream.unwrap(Effect.map(EventStore, (store) =>
-    store.read(manager.categories.processes.stream(id)).pipe(
+    store.read(manager[TypeId].categories.processes.stream(id)).pipe(
       Stream.mapEffect((moved) =>
         Effect.map(toProcess(manager[TypeId], id, moved), (process): Transition<any, any> => ({
           version: moved.streamVersion,
@@ -73,18 +72,21 @@ export const timers = (
 export const parked = (
   manager: Any,
   filter?: PersistentSubscription.ParkedFilter
-): Stream.Stream<ParkedOf, SubscriptionNotFound | InvalidInput | StoreError, EventStore> => {
-  const { commands: outbox } = manager.categories
-  const { commands, events } = manager.subscriptions
-  const ofEvents = Stream.map(PersistentSubscription.parked(events, filter), (parked): ParkedOf => ({
-    ...parked,
-    subscription: events,
-    id: parked.key ?? undefined
-  }))
-  const ofCommands = Stream.map(PersistentSubscription.parked(commands, filter), (parked): ParkedOf => ({
-    ...parked,
-    subscription: commands,
-    id: parked.key?.slice(outbox.name.length + 1)
-  }))
-  return manager[TypeId].commands.length === 0 ? ofEvents : Stream.concat(ofEvents, ofCommands)
+): Stream.Stream<ParkedOf, InvalidInput | StoreError, EventStore> => {
+  const { categories, commands } = manager[TypeId]
+  const { subscriptions } = manager
+  const parkedOf = (subscription: string, idOf: (key: string) => string) =>
+    PersistentSubscription.parked(subscription, filter).pipe(
+      // nobody has run it yet
+      Stream.catchTag("SubscriptionNotFound", () => Stream.empty),
+      Stream.map((parked): ParkedOf => ({
+        ...parked,
+        subscription,
+        id: parked.key === null ? undefined : idOf(parked.key)
+      }))
+    )
+  const events = parkedOf(subscriptions.events, (key) => key)
+  return commands.length === 0
+    ? events
+    : Stream.concat(events, parkedOf(subscriptions.commands, (key) => key.slice(categories.commands.name.length + 1)))
 }
