@@ -1,4 +1,5 @@
 import { Duration } from "effect"
+import { compare } from "../../Stream/StreamId.ts"
 import type {
   Advance,
   NewParkedEvent,
@@ -179,7 +180,7 @@ export const claim = (
   let surplus = 0
   let next = Infinity
   if (version.status === "running" && version.activation === undefined) {
-    const share = shareOf(version, runner)
+    const share = shareOf(version, runner, now)
     const free: Array<number> = []
     for (let i = 0; i < version.of; i++) {
       const held = version.leases.get(i)
@@ -220,11 +221,21 @@ export const claim = (
 const isSwitchWanted = ({ activation, definition, isLive, isSwitchWanted }: Version): boolean =>
   isSwitchWanted || (definition.isInline && isLive && activation === undefined)
 
-/** How many partitions a runner is to have: the same for all who are alive, or one more for the first ones by name. */
-const shareOf = (version: Version, runner: string): number => {
-  const runners = [...version.runners.keys()].sort()
-  const each = Math.floor(version.of / runners.length)
-  return each + (runners.indexOf(runner) < version.of % runners.length ? 1 : 0)
+/**
+ * How many partitions a runner is to have: the same for all who are alive, and one more for some where that does not come out
+ * even. These are the ones who have more already, so that nothing changes hands for nothing.
+ */
+const shareOf = (version: Version, runner: string, now: number): number => {
+  const owned = new Map(Array.from(version.runners, ([name]) => [name, 0]))
+  for (const lease of version.leases.values()) {
+    if (lease.runner === runner || lease.until > now) owned.set(lease.runner, (owned.get(lease.runner) ?? 0) + 1)
+  }
+  const each = Math.floor(version.of / version.runners.size)
+  const own = owned.get(runner)!
+  const before = [...owned].filter(([other, count]) =>
+    count > each && (count > own || (count === own && compare(other, runner) < 0))
+  )
+  return before.length < version.of % version.runners.size ? each + 1 : each
 }
 
 export const release = (version: Version, runner: string, partitions: ReadonlyArray<number> | undefined): void => {

@@ -67,6 +67,27 @@ export const projectionStorageClaimRules: Rules = (rule) => {
     equal((yield* version.state(begin + 400)).partitions.map(({ owner }) => owner), ["a", "b", "a", "b"])
   })
 
+  rule("leaves partitions where they are as long as shares are as even as they can be", function*(store) {
+    const [one, three] = [yield* makeVersion(store), yield* makeVersion(store, { partitions: 3 })]
+    for (const [version, runners] of [[one, ["b", "a", "c"]], [three, ["c", "a"]], [three, ["a", "b"]]] as const) {
+      const shares = yield* settleShares(version, runners, store)
+      for (const [i, runner] of runners.entries()) {
+        const { partitions, surplus } = yield* version.claim(runner)
+        equal([partitions, surplus], [shares[i], 0])
+      }
+      for (const runner of runners) yield* storageOf(store).release(version.id, runner)
+    }
+    // one more runner who could have as much changes nothing
+    const before = yield* settleShares(three, ["c", "d"], store)
+    yield* three.claim("b")
+    yield* three.claim("a")
+    for (const [i, runner] of ["c", "d"].entries()) {
+      const { partitions, surplus } = yield* three.claim(runner)
+      equal(partitions, before[i])
+      equal(surplus, Math.max(0, before[i]!.length - 1))
+    }
+  })
+
   rule("hands partitions over when the lease of their runner has run out, under another epoch", function*(store) {
     const version = yield* makeVersion(store, { partitions: 2 })
     const before = yield* version.own("a")
