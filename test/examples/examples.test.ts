@@ -5,6 +5,17 @@ import { promisify } from "node:util"
 
 /** What each example prints, as a user would run it: in a process of its own. */
 const printed: Record<string, string> = {
+  documents: `
+anna: {"items":1,"cents":500}
+ben: none
+carts: cart-anna, cart-carl
+anna by version 1: {"skus":["?"],"cents":500,"isPaid":false}
+anna by version 2: {"skus":["tea"],"cents":500,"isPaid":true}
+deposited, and there already: {"cents":100}
+too much withdrawn: InlineProjectionFailed
+nothing is stored: {"cents":100}
+the account is at version 1`,
+
   "dynamic-boundary": `
 a second Anna: AppendConditionFailed
 booked: 2 of 4
