@@ -11,7 +11,7 @@ import { Duration, Option } from "effect"
 import * as Category from "../Stream/Category.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { TagOf } from "./internal/evolve.ts"
-import { type Candidate, type Fits, next, type Step, toMatch } from "./internal/pattern.ts"
+import { type Candidate, defaultInFlight, type Fits, next, type Step, toMatch } from "./internal/pattern.ts"
 import type { Out, Source } from "./View.ts"
 
 /**
@@ -199,7 +199,7 @@ export const find = <C extends Source, S extends Steps>(
   const matches: Array<Match<S>> = []
   let candidates: ReadonlyArray<Candidate> = []
   for (const recorded of events) {
-    const { matched, open } = next(pattern.steps, options?.inFlight ?? 100, candidates, recorded)
+    const { matched, open } = next(pattern.steps, options?.inFlight ?? defaultInFlight, candidates, recorded)
     candidates = open
     for (const candidate of matched) matches.push(toMatch(candidate))
   }

@@ -42,17 +42,23 @@ import {
   type Stream
 } from "effect"
 import type { RawEvent } from "../Event/RawEvent.ts"
-import type { EventStore } from "../Store/EventStore.ts"
+import type { EventStore, ReadOptions } from "../Store/EventStore.ts"
 import type { ProjectionState } from "../Store/ProjectionStorage.ts"
 import type { InvalidInput, LogRewound, StoreError } from "../Store/StoreError.ts"
+import type { DecodeError } from "../Stream/DecodeError.ts"
 import type { Position } from "../Stream/Position.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import * as administration from "./internal/administration.ts"
 import * as awaiting from "./internal/awaiting.ts"
 import type { Definition } from "./internal/definition.ts"
+import * as deriveKind from "./internal/derive.ts"
 import * as documentReads from "./internal/documentReads.ts"
 import * as documentsKind from "./internal/documents.ts"
+import * as inMemoryKind from "./internal/inMemory.ts"
+import * as linksKind from "./internal/links.ts"
+import * as patternKind from "./internal/patternDefinition.ts"
 import * as running from "./internal/running.ts"
+import type { Steps } from "./Pattern.ts"
 import type {
   AwaitTimedOut,
   NoPreviousVersion,
@@ -64,7 +70,7 @@ import type {
   VersionIsLive
 } from "./ProjectionError.ts"
 import type { Apply } from "./ProjectionMiddleware.ts"
-import type { Services, Source } from "./View.ts"
+import type { Out, Services, Source } from "./View.ts"
 
 export type {
   /**
@@ -75,6 +81,34 @@ export type {
    */
   Common
 } from "./internal/source.ts"
+
+export type {
+  /**
+   * What follows from an event: events for a stream, made with `EventStore.entry` and without an expected version; for several
+   * streams; or nothing.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Emitted
+} from "./internal/derived.ts"
+
+export type {
+  /**
+   * A state in memory that follows the log.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  InMemory,
+  /**
+   * Why a state in memory does not follow the log any more.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  InMemoryError
+} from "./internal/inMemory.ts"
 
 declare const Requires: unique symbol
 
@@ -120,6 +154,14 @@ export interface OfVersion {
  * @since 0.1.0
  */
 export interface Documents<in out S, out R> extends documentsKind.Documents<S>, Projection<R> {}
+
+/**
+ * A projection that keeps under which keys events are found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Links<out E, out R> extends linksKind.Links<E, R>, Projection<R> {}
 
 /**
  * How a projection is run.
@@ -252,6 +294,178 @@ export const documents = <const C extends Source, S>(
 ): Documents<S, Services<C>> => documentsKind.documents(name, options)
 
 /**
+ * A projection that finds events under keys of its own, without a copy of them: by customer, by country, by what an event
+ * refers to. See {@link events}.
+ *
+ * **Example**
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Category, Projection } from "effect-eventstore"
+ *
+ * class Placed extends Schema.TaggedClass<Placed>()("Placed", { customer: Schema.String }) {}
+ * class Called extends Schema.TaggedClass<Called>()("Called", { customer: Schema.String, about: Schema.String }) {}
+ * const Order = Category.make("order", { id: Schema.String, events: [Placed] })
+ * const Support = Category.make("support", { id: Schema.String, events: [Called] })
+ *
+ * export const ByCustomer = Projection.links("by-customer", { from: [Order, Support], key: ({ event }) => event.customer })
+ * export const ofAnna = Projection.events(ByCustomer, "anna") // Stream of Placed and Called, in the order of the log
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const links = <const C extends Source>(
+  name: string,
+  options: linksKind.LinksOptions<C>
+): Links<Out<C>, Services<C>> => linksKind.links(name, options)
+
+/**
+ * Finds all events of the log by the name of their stored type. Its name is `"by-type"`, unless another one is given.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const byType: (options?: linksKind.LogLinksOptions) => Links<RawEvent, never> = linksKind.byType
+
+/**
+ * Finds all events of the log by their correlation id: the conversation that followed from one request, over all streams. An
+ * event that was stored without one began a conversation, whose id is its own: see `EventMetadata.causedBy`. Its name is
+ * `"by-correlation"`, unless another one is given.
+ *
+ * **Gotchas** An empty correlation id, or one of more than 512 characters, is not found.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const byCorrelation: (options?: linksKind.LogLinksOptions) => Links<RawEvent, never> = linksKind.byCorrelation
+
+/**
+ * A projection that appends the events that follow from others: `emit` answers them, with `EventStore.entry`.
+ *
+ * **Details** They are appended in the transaction that moves the checkpoint, in the order of the events that they follow
+ * from, with these for their cause (`EventMetadata.causedBy`). Their ids are made of the name of the projection, the id of
+ * the event, and their place in the answer. So another version, or one that is reset, finds them stored and leaves them
+ * where they are; what it answers in addition is appended.
+ *
+ * **Gotchas** A fact that is stored does not change: where a version answers something else for an event, it fails with
+ * `EventIdConflict`. Derive the new events under another name, into other streams, and have readers move to those. With
+ * several partitions only events that follow from one stream are in order. Do not derive from what is derived: with
+ * `Category.raw` for its source a projection reads its own events.
+ *
+ * **Example** (A summary a month)
+ * ```ts
+ * import { DateTime, Schema } from "effect"
+ * import { Category, EventStore, Projection } from "effect-eventstore"
+ *
+ * class Paid extends Schema.TaggedClass<Paid>()("Paid", { cents: Schema.Int }) {}
+ * const Order = Category.make("order", { id: Schema.String, events: [Paid] })
+ * class Earned extends Schema.TaggedClass<Earned>()("Earned", { order: Schema.String, cents: Schema.Int }) {}
+ * const Month = Category.make("month", { id: Schema.String, events: [Earned] })
+ *
+ * export const Earnings = Projection.derive("earnings", {
+ *   from: Order,
+ *   emit: ({ event, recordedAt, streamId }) =>
+ *     EventStore.entry(Month.stream(DateTime.formatIsoDateUtc(recordedAt).slice(0, 7)), [
+ *       new Earned({ order: streamId, cents: event.cents })
+ *     ])
+ * })
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const derive = <const C extends Source>(
+  name: string,
+  options: deriveKind.DeriveOptions<C>
+): Projection<Services<C>> => ({ definition: deriveKind.derive(name, options) })
+
+/**
+ * A projection that looks for a pattern among the events of each key, and appends the events that follow from a match, in the
+ * transaction that moves the checkpoint: see `Pattern`.
+ *
+ * **Details** The same log leads to the same events, whatever the batches, crashes and owners: time is that of the events,
+ * and ids are made of the name, the key, the first and the last event of the match, and the place in the answer. So
+ * another version finds them stored, as with {@link derive}, and what is said there of changes holds here. What is in the
+ * making is kept in the store, with the events that it is made of: until it matches, is ruled out, or another event of its
+ * key shows that it is too late. Of a key there are `inFlight` at most (default 100); one that begins beyond them replaces
+ * the oldest, with a warning.
+ *
+ * **Gotchas** Raise the version when the pattern changes: what is in the making was begun by the old one.
+ *
+ * **Example**
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Category, EventStore, Pattern, Projection } from "effect-eventstore"
+ *
+ * class Failed extends Schema.TaggedClass<Failed>()("Failed", { user: Schema.String }) {}
+ * class LoggedIn extends Schema.TaggedClass<LoggedIn>()("LoggedIn", { user: Schema.String }) {}
+ * const Session = Category.make("session", { id: Schema.String, events: [Failed, LoggedIn] })
+ * class Guessed extends Schema.TaggedClass<Guessed>()("Guessed", { tries: Schema.Int }) {}
+ * const Alert = Category.make("alert", { id: Schema.String, events: [Guessed] })
+ *
+ * export const Guessing = Projection.pattern("guessing", {
+ *   pattern: Pattern.start(Session, "Failed")
+ *     .followedBy("Failed", { times: 4, within: "1 minute" })
+ *     .without("LoggedIn"),
+ *   key: ({ event }) => event.user,
+ *   emit: ({ events, key }) => EventStore.entry(Alert.stream(key), [new Guessed({ tries: events.length })])
+ * })
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const pattern = <C extends Source, S extends Steps>(
+  name: string,
+  options: patternKind.PatternOptions<C, S>
+): Projection<Services<C>> => ({ definition: patternKind.pattern(name, options) })
+
+/**
+ * Folds events in the memory of this process, from the start of the log. Completes when everything stored so far is in the
+ * state, and follows the log until the scope closes. Nothing is kept in the store, and nothing is shared: each process
+ * folds for itself.
+ *
+ * **Details** The state is changed once for all events that are read together, so whoever observes it sees a stored event
+ * with all its parts or not at all, and not every state in between.
+ *
+ * An event that does not decode fails this effect, unless its category says otherwise, and so does a log that is another
+ * one. Where that happens later, it is logged, and everybody is told who reads the state with `get`, `changes`, `position` or
+ * `awaitProcessed`; `state` itself stays as it is. A function that throws is a defect there.
+ *
+ * **Gotchas** `state` is there to be observed: what somebody else sets is the state that the next event finds.
+ *
+ * **Example** (Flags that every request asks for)
+ * ```ts
+ * import { Context, Effect, Layer, Schema } from "effect"
+ * import { Category, Projection } from "effect-eventstore"
+ *
+ * class Enabled extends Schema.TaggedClass<Enabled>()("Enabled", { flag: Schema.String }) {}
+ * class Disabled extends Schema.TaggedClass<Disabled>()("Disabled", { flag: Schema.String }) {}
+ * const Feature = Category.make("feature", { id: Schema.String, events: [Enabled, Disabled] })
+ *
+ * const follow = Projection.inMemory({
+ *   from: Feature,
+ *   initial: new Set<string>() as ReadonlySet<string>,
+ *   evolve: {
+ *     Enabled: (flags, { event }) => new Set([...flags, event.flag]),
+ *     Disabled: (flags, { event }) => new Set([...flags].filter((flag) => flag !== event.flag))
+ *   }
+ * })
+ *
+ * export class Flags extends Context.Service<Flags, Effect.Success<typeof follow>>()("Flags") {
+ *   static readonly layer = Layer.effect(Flags, follow)
+ * }
+ * export const isEnabled = (flag: string) => Effect.flatMap(Flags, ({ get }) => Effect.map(get, (flags) => flags.has(flag)))
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const inMemory: <const C extends Source, S>(
+  options: inMemoryKind.InMemoryOptions<C, S>
+) => Effect.Effect<
+  inMemoryKind.InMemory<S>,
+  InvalidInput | inMemoryKind.InMemoryError,
+  EventStore | Scope.Scope | Services<C>
+> = inMemoryKind.inMemory
+
+/**
  * Runs a projection, until it is interrupted or ends with an error: makes its version known, sets it up, and handles events
  * in those partitions that it owns. A version that is known under another declaration is refused.
  *
@@ -332,6 +546,46 @@ export const list: <S>(
   options?: { readonly prefix?: string | undefined }
 ) => Stream.Stream<{ readonly key: string; readonly state: S }, documentReads.DocumentError, EventStore> =
   documentReads.list
+
+/**
+ * The events that a key links to, by the version of the links that is live at the beginning: in the order of the log, read page by
+ * page as they are pulled. `from`, `to` and `limit` are as in `readAll`. What is hidden is not found.
+ *
+ * Fails with `ProjectionNotFound` where nobody ran the links on this store, or that version is dropped meanwhile; with a
+ * `DecodeError` at an event that does not decode, unless its category says otherwise.
+ *
+ * **Example** (What was all this about?)
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Projection } from "effect-eventstore"
+ *
+ * const ByCorrelation = Projection.byCorrelation()
+ *
+ * export const conversation = (request: string) =>
+ *   Projection.events(ByCorrelation, request).pipe(
+ *     Stream.runForEach(({ streamId, type }) => Effect.log(`${streamId}: ${type}`))
+ *   )
+ * ```
+ * @category reading
+ * @since 0.1.0
+ */
+export const events: <E, R>(
+  links: Links<E, R>,
+  key: string,
+  options?: ReadOptions
+) => Stream.Stream<Recorded<E>, linksKind.LinkError | DecodeError, EventStore | R> = linksKind.events
+
+/**
+ * The keys of links with how many events they link to, hidden ones too, by the version that is live at the beginning, sorted by
+ * code point; read page by page as they are pulled.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const keys: (
+  links: Links<unknown, any>,
+  options?: { readonly prefix?: string | undefined }
+) => Stream.Stream<{ readonly key: string; readonly count: number }, linksKind.LinkError, EventStore> = linksKind.keys
 
 /**
  * Waits until the live version has handled everything up to a position, in whatever process it is run: read your own write.

@@ -57,6 +57,9 @@ const move = (
   return "open"
 }
 
+/** Most candidates of a key where nothing else is asked for. */
+export const defaultInFlight = 100
+
 /** What became of the candidates of one key. */
 export interface Moved {
   /** Those that are open, the oldest first. */
