@@ -7,6 +7,9 @@ import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { statements as createEvents } from "./migrations/0001_create_events.ts"
 import { statements as createSubscriptions } from "./migrations/0002_create_subscriptions.ts"
+import { statements as createProjections } from "./migrations/0003_create_projections.ts"
+import { statements as createDocuments } from "./migrations/0004_create_documents.ts"
+import { statements as createTimers } from "./migrations/0005_create_timers.ts"
 import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
@@ -23,7 +26,10 @@ export interface MigrationOptions {
 
 const migrations: ReadonlyArray<{ readonly name: string; readonly statements: ReadonlyArray<string> }> = [
   { name: "create_events", statements: createEvents },
-  { name: "create_subscriptions", statements: createSubscriptions }
+  { name: "create_subscriptions", statements: createSubscriptions },
+  { name: "create_projections", statements: createProjections },
+  { name: "create_documents", statements: createDocuments },
+  { name: "create_timers", statements: createTimers }
 ]
 
 const table = "migrations"
@@ -157,7 +163,9 @@ export const script = (options?: MigrationOptions): string =>
   ["BEGIN", ...statements(options), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
 
 /**
- * The SQL that lets a role append, read and subscribe, and nothing else: no DDL, no direct writing to any table.
+ * The SQL that lets a role append, read, subscribe and run projections, and nothing else: no DDL, no direct writing to any
+ * table. Projections that keep tables make a schema for them: for these the role needs `CREATE` on the database as well, which
+ * is yours to grant.
  *
  * **Gotchas** Throws where one of the names is not allowed: lower-case letters, digits, underscores.
  *
@@ -188,7 +196,36 @@ const granted = [
   "settle_deliveries",
   "extend_deliveries",
   "replay_deliveries",
-  "discard_deliveries"
+  "discard_deliveries",
+  "register_projection",
+  "work_lock",
+  "claim_partitions",
+  "release_partitions",
+  "advance_partition",
+  "report_failure",
+  "begin_set_up",
+  "drop_tables",
+  "finish_set_up",
+  "begin_completion",
+  "finish_completion",
+  "pause_projection",
+  "resume_projection",
+  "reset_projection",
+  "repartition_projection",
+  "switch_projection",
+  "roll_back_projection",
+  "drop_projection",
+  "replay_parked",
+  "discard_parked",
+  "replay_failed",
+  "begin_inline",
+  "read_documents",
+  "lock_documents",
+  "save_documents",
+  "add_links",
+  "change_timers",
+  "clear_timers",
+  "take_timer"
 ]
 
 const nameOrThrow = (name: string): string => {

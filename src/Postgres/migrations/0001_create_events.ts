@@ -11,11 +11,16 @@
 const plans = `
   SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off`
 
+/** Name of the setting, local to a transaction, that says which inline projections it applies: their marks. */
+export const inlineSetting = (log: string): string => `'eventstore.inline_' || current_schema() || '_' || ${log}`
+
 export const statements: ReadonlyArray<string> = [
   `CREATE TABLE logs (
   log_id integer PRIMARY KEY CHECK (log_id > 0),
   -- positions up to here were used, though their events may be gone: a position is never used twice
-  floor bigint NOT NULL DEFAULT 0 CHECK (floor >= 0)
+  floor bigint NOT NULL DEFAULT 0 CHECK (floor >= 0),
+  -- the projections that appends have to apply, NULL for none; it changes under the lock of the log
+  inline json
 )`,
 
   `INSERT INTO logs (log_id) VALUES (1)`,
@@ -76,8 +81,45 @@ export const statements: ReadonlyArray<string> = [
   data text[] NOT NULL,
   metadata text[],
   tags text[],
-  first_version bigint[] NOT NULL
+  first_version bigint[] NOT NULL,
+  -- the inline projections that the transaction applied by then
+  inline text
 )`,
+
+  // Those of the inline projections that want one of some events, given as arrays; p_tags holds an array for each, as text.
+  // An event has no time yet, so that part of a filter is no reason to pass it over. The mark of a projection is another
+  // one each time that it comes into force.
+  `CREATE FUNCTION wanted_inline(p_inline json, p_stream text[], p_type text[], p_tags text[])
+RETURNS TABLE (mark text, name text, version integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  SELECT i.mark, i.name, i.version
+  FROM json_to_recordset(p_inline) AS i(
+    mark text, name text, version integer, types text[], categories text[], prefix text, tags text[]
+  )
+  WHERE EXISTS (
+    SELECT FROM unnest(p_stream, p_type, p_tags) AS e(stream_id, event_type, tags)
+    WHERE (i.types IS NULL OR e.event_type = ANY (i.types))
+      AND (i.categories IS NULL OR split_part(e.stream_id, '-', 1) = ANY (i.categories))
+      AND (i.prefix IS NULL OR starts_with(e.stream_id, i.prefix))
+      AND (i.tags IS NULL OR e.tags::text[] @> i.tags)
+  )
+$$`,
+
+  // Refuses to store events that an inline projection wants, in a transaction that does not apply it.
+  `CREATE FUNCTION require_inline(p_log integer, p_inline json, p_stream text[], p_type text[], p_tags text[]) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  v_applied text[] := string_to_array(current_setting(${inlineSetting("p_log")}, true), ' ');
+  v_missing json;
+BEGIN
+  SELECT json_agg(json_build_object('name', w.name, 'version', w.version) ORDER BY w.name, w.version) INTO v_missing
+  FROM wanted_inline(p_inline, p_stream, p_type, p_tags) w
+  WHERE v_applied IS NULL OR w.mark <> ALL (v_applied);
+  IF v_missing IS NOT NULL THEN
+    RAISE EXCEPTION 'an inline projection is not applied' USING ERRCODE = 'ES006', DETAIL = v_missing::text;
+  END IF;
+END
+$$`,
 
   `CREATE VIEW staged_events AS
 SELECT
@@ -209,6 +251,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} 
 DECLARE
   v_entries integer := cardinality(p_entry_command);
   v_head bigint;
+  v_inline json;
   v_now timestamptz;
   v_version bigint[];
   v_hidden bigint[];
@@ -247,7 +290,7 @@ BEGIN
   SELECT GREATEST(
     l.floor,
     (SELECT e.position FROM events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1)
-  ) INTO v_head
+  ), l.inline INTO v_head, v_inline
   FROM logs l WHERE l.log_id = p_log;
   IF v_head IS NULL THEN
     RAISE EXCEPTION 'there is no log %', p_log USING ERRCODE = 'ES003';
@@ -404,6 +447,14 @@ BEGIN
     v_from := v_to + 1;
   END LOOP;
 
+  IF v_inline IS NOT NULL AND v_stored THEN
+    PERFORM require_inline(
+      p_log, v_inline, array_agg(p_streams[p_entry_stream[n.entry]]), array_agg(n.event_type), array_agg(n.tags)
+    )
+    FROM unnest(p_event_entry, p_event_type, p_tags) AS n(entry, event_type, tags)
+    WHERE v_position_offset[n.entry] IS NOT NULL;
+  END IF;
+
   IF p_stage THEN
     IF v_command_verdict = 0 THEN
       FOR k IN 1 .. v_entries LOOP
@@ -412,10 +463,11 @@ BEGIN
       END LOOP;
       INSERT INTO staged_appends (
         log_id, repeatable, streams, entry_command, entry_stream, entry_expected, entry_count, conditions, event_entry,
-        event_id, event_type, schema_version, data, metadata, tags, first_version
+        event_id, event_type, schema_version, data, metadata, tags, first_version, inline
       ) VALUES (
         p_log, p_repeatable, p_streams, p_entry_command, p_entry_stream, p_entry_expected, p_entry_count, p_conditions,
-        p_event_entry, p_event_id, p_event_type, p_schema_version, p_data, p_metadata, p_tags, v_version_offset
+        p_event_entry, p_event_id, p_event_type, p_schema_version, p_data, p_metadata, p_tags, v_version_offset,
+        NULLIF(current_setting(${inlineSetting("p_log")}, true), '')
       );
     END IF;
   ELSE
@@ -451,6 +503,7 @@ DECLARE
   v_verdict bigint;
   v_version bigint;
   v_position bigint;
+  v_inline json;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'appends need READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
@@ -461,10 +514,12 @@ BEGIN
   SELECT
     CASE WHEN s.tombstoned THEN 3 WHEN is_expected(p_expected, s.version, s.hidden) THEN 0 ELSE 2 END,
     s.version,
-    s.head
-  INTO v_verdict, v_version, v_position
+    s.head,
+    s.inline
+  INTO v_verdict, v_version, v_position, v_inline
   FROM (
     SELECT
+      l.inline,
       GREATEST(
         l.floor,
         (SELECT e.position FROM events e WHERE e.log_id = p_log ORDER BY e.position DESC LIMIT 1)
@@ -486,6 +541,9 @@ BEGIN
     RAISE EXCEPTION 'there is no log %', p_log USING ERRCODE = 'ES003';
   END IF;
   IF v_verdict = 0 THEN
+    IF v_inline IS NOT NULL THEN
+      PERFORM require_inline(p_log, v_inline, ARRAY[p_stream], ARRAY[p_event_type], ARRAY[p_tags::text]);
+    END IF;
     v_version := v_version + 1;
     v_position := v_position + 1;
     INSERT INTO events (
@@ -503,8 +561,15 @@ $$`,
   `CREATE FUNCTION store_staged_append() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
+  v_setting text := ${inlineSetting("NEW.log_id")};
   v_refusal json;
+  v_changed boolean;
+  v_inline json;
 BEGIN
+  IF COALESCE(current_setting(v_setting, true), '') <> COALESCE(NEW.inline, '') THEN
+    -- what the transaction applied when this was staged, and not what it began to apply later
+    PERFORM set_config(v_setting, COALESCE(NEW.inline, ''), true);
+  END IF;
   SELECT json_agg(json_build_object(
     'verdict', a.verdict,
     'stream', NEW.streams[NEW.entry_stream[CASE WHEN a.verdict = 4 THEN NEW.event_entry[a.entry_position] ELSE a.ordinality END]],
@@ -513,8 +578,12 @@ BEGIN
     'position', a.entry_position,
     'event_id', CASE WHEN a.verdict = 4 THEN NEW.event_id[a.entry_position] END,
     'after', NEW.conditions[1]->'after'
-  )) FILTER (WHERE a.verdict BETWEEN 2 AND 5)
-  INTO v_refusal
+  )) FILTER (WHERE a.verdict BETWEEN 2 AND 5),
+    bool_or(
+      a.verdict <> 0 OR NEW.entry_count[a.ordinality] > 0
+        AND a.entry_version <> NEW.first_version[a.ordinality] + NEW.entry_count[a.ordinality] - 1
+    )
+  INTO v_refusal, v_changed
   FROM append_events(
     NEW.log_id, false, NEW.repeatable, NEW.streams, NEW.entry_command, NEW.entry_stream, NEW.entry_expected,
     NEW.entry_count, NEW.conditions, NEW.event_entry, NEW.event_id, NEW.event_type, NEW.schema_version, NEW.data,
@@ -522,6 +591,26 @@ BEGIN
   ) WITH ORDINALITY AS a;
   IF v_refusal IS NOT NULL THEN
     RAISE EXCEPTION 'a staged append is refused at COMMIT' USING ERRCODE = 'ES002', DETAIL = v_refusal::text;
+  END IF;
+  IF NEW.inline IS NOT NULL THEN
+    -- an effect that is there already, or that a checkpoint does not know of, must not be stored
+    SELECT l.inline INTO v_inline FROM logs l WHERE l.log_id = NEW.log_id;
+    IF EXISTS (
+      SELECT FROM unnest(string_to_array(NEW.inline, ' ')) AS a(mark)
+      WHERE NOT EXISTS (SELECT FROM json_to_recordset(v_inline) AS i(mark text) WHERE i.mark = a.mark)
+    ) THEN
+      RAISE EXCEPTION 'an inline projection that was applied is so no longer' USING ERRCODE = 'serialization_failure';
+    END IF;
+    IF v_changed AND EXISTS (
+      SELECT FROM wanted_inline(
+        v_inline, ARRAY(SELECT NEW.streams[NEW.entry_stream[e.entry]] FROM unnest(NEW.event_entry) AS e(entry)),
+        NEW.event_type, NEW.tags
+      ) w
+      WHERE w.mark = ANY (string_to_array(NEW.inline, ' '))
+    ) THEN
+      RAISE EXCEPTION 'inline projections saw other versions of events, or the events were stored already'
+        USING ERRCODE = 'serialization_failure';
+    END IF;
   END IF;
   DELETE FROM staged_appends WHERE staged_id = NEW.staged_id;
   -- a transaction that notified cannot be prepared: prepared, it would hold the log's lock for as long as it likes
@@ -591,6 +680,6 @@ $$`,
   `CREATE TRIGGER events_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_events()`,
 
-  `REVOKE ALL ON FUNCTION log_head, condition_broken_at, repeated_entry, append_events, append_event, store_staged_append, change_stream,
+  `REVOKE ALL ON FUNCTION log_head, wanted_inline, require_inline, condition_broken_at, repeated_entry, append_events, append_event, store_staged_append, change_stream,
   open_log, refuse_change_of_events FROM PUBLIC`
 ]

@@ -26,7 +26,7 @@ const largeBytes = 2000
  * What a page holds of an event `e`: as {@link columns}, but of a large event neither data nor metadata. These are fetched
  * a few at a time, so that what a reader keeps in memory does not depend on what the events hold.
  */
-const pageColumns = columns.replaceAll(
+export const pageColumns = columns.replaceAll(
   /e\.(?:data|metadata)::text/g,
   (column) =>
     `CASE WHEN pg_column_size(e.data) + COALESCE(pg_column_size(e.metadata), 0) < ${largeBytes} THEN ${column} END`
@@ -217,13 +217,19 @@ export const eventById = (schema: string, log: number, eventId: string): Stateme
   params: [log, eventId]
 })
 
-/** Where events stand, by their ids: probes of the unique index (log_id, event_id). */
+/**
+ * Where events stand, by their ids: a probe of the unique index (log_id, event_id) for each. LIMIT keeps the planner from
+ * walking the log while it takes that for short.
+ */
 export const positions = (schema: string, log: number, eventIds: ReadonlyArray<string>): Statement => ({
   text: `
-      SELECT e.event_id::text, e.position::float8
-      FROM ${schema}.events e
-      WHERE e.log_id = $1::int4
-        AND e.event_id = ANY ($2::text[]::uuid[])`,
+      SELECT n.event_id::text, p.position::float8
+      FROM unnest($2::text[]::uuid[]) AS n(event_id)
+      CROSS JOIN LATERAL (
+        SELECT e.position FROM ${schema}.events e
+        WHERE e.log_id = $1::int4 AND e.event_id = n.event_id
+        LIMIT 1
+      ) p`,
   params: [log, eventIds]
 })
 

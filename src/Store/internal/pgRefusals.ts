@@ -5,7 +5,14 @@ import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused } from "../LogStorage.ts"
-import { AppendConditionFailed, EventIdConflict, InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
+import {
+  AppendConditionFailed,
+  EventIdConflict,
+  InlineProjectionMissing,
+  InvalidInput,
+  StoreError,
+  StreamTombstoned
+} from "../StoreError.ts"
 import * as AppendSql from "./appendSql.ts"
 import * as Sql from "./eventsSql.ts"
 import { violation, wrongExpectedVersion } from "./verdict.ts"
@@ -81,10 +88,17 @@ export const isLost = (error: SqlError.SqlError): boolean => {
 }
 
 /** Worth another try: besides lost answers, what the server rolled back because of somebody else. */
-export const mayPass = (error: SqlError.SqlError): boolean => isLost(error) || error.isRetryable
+export const mayPass = (error: SqlError.SqlError): boolean =>
+  isLost(error) || error.isRetryable || codeOf(error) === stoodStill
 
-export const isEventIdTaken = (error: SqlError.SqlError): boolean =>
-  error.reason._tag === "UniqueViolation" && error.reason.constraint === "events_event_id_key"
+/** The process stood still in a transaction for too long, so that the server ended it. */
+const stoodStill = "25P03"
+
+/** The unique constraint that a statement would have broken. */
+export const constraintOf = ({ reason }: SqlError.SqlError): string | undefined =>
+  reason._tag === "UniqueViolation" ? reason.constraint : undefined
+
+export const isEventIdTaken = (error: SqlError.SqlError): boolean => constraintOf(error) === "events_event_id_key"
 
 /**
  * What is unknown is not to be retried as it stands: a repetition draws new event ids, and would store the events twice.
@@ -124,8 +138,10 @@ export const toRefusal = (
 
 /** Why a staged append was refused at COMMIT; `undefined` where the error is another. */
 export const conflictAtCommit = (error: SqlError.SqlError): AppendRefused | undefined => {
-  if (codeOf(error) !== "ES002") return undefined
+  const code = codeOf(error)
+  if (code !== "ES002" && code !== "ES006") return undefined
   const { detail } = error.reason.cause as { readonly detail: string }
+  if (code === "ES006") return new InlineProjectionMissing({ projections: JSON.parse(detail) })
   return fromRefusals(
     JSON.parse(detail).map((refusal: any) => ({
       verdict: refusal.verdict,

@@ -10,6 +10,7 @@ import * as AppendSql from "./appendSql.ts"
 import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { listenTo } from "./pgListener.ts"
+import { makePgProjections } from "./pgProjections.ts"
 import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
 import { makeSender } from "./pgSender.ts"
 import { makePgSubscriptions } from "./pgSubscriptions.ts"
@@ -55,8 +56,13 @@ export const makePgStorage = Effect.fnUntraced(function*(
         : { startupParameters: { ...sql.config.startupParameters, default_transaction_isolation: "read committed" } })
     }).pipe(Scope.provide(connections))
   const pool = yield* makePool(options.lanes)
-  // what waits for a queue of deliveries must not keep appends waiting, nor a change that waits for a consumer other queues
-  const [deliveriesPool, changesPool] = yield* Effect.all([makePool(options.lanes), makePool(1)])
+  // what waits for a queue of deliveries must not keep appends waiting, nor a change that waits for a consumer other queues,
+  // nor one of them projections
+  const [deliveriesPool, projectionsPool, changesPool] = yield* Effect.all([
+    makePool(options.lanes),
+    makePool(options.lanes),
+    makePool(1)
+  ])
   const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   let closing = false
   const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
@@ -205,6 +211,9 @@ export const makePgStorage = Effect.fnUntraced(function*(
       )
     })
 
+  const logPage: LogStorage["logPage"] = (filter, range) =>
+    Effect.flatMap(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => toPage(rows, range))
+
   return {
     system: options.system,
 
@@ -226,8 +235,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
         return { events, more }
       }),
 
-    logPage: (filter, range) =>
-      Effect.flatMap(query("readAll", Sql.logPage(schema, log, filter, range)), (rows) => toPage(rows, range)),
+    logPage,
 
     event: (eventId) =>
       Effect.map(
@@ -280,7 +288,18 @@ export const makePgStorage = Effect.fnUntraced(function*(
 
     transaction,
 
-    projections: undefined as never,
+    projections: makePgProjections({
+      schema,
+      log,
+      query,
+      execute: (...statement) => execute(projectionsPool, ...statement),
+      change: (...statement) => execute(changesPool, ...statement),
+      inTransaction,
+      isExclusive: options.isExclusive,
+      transaction,
+      logPage,
+      toPage
+    }),
 
     subscriptions: makePgSubscriptions({
       schema,

@@ -6,10 +6,10 @@ import type { Statement, Values } from "./eventsSql.ts"
 import * as Sql from "./subscriptionsSql.ts"
 
 /** Runs a statement and answers its rows. */
-type Query = (operation: string, statement: Statement) => Effect.Effect<ReadonlyArray<Values>, StoreError>
+export type Query = (operation: string, statement: Statement) => Effect.Effect<ReadonlyArray<Values>, StoreError>
 
 /** The same for what changes something. `repeatable` says that to do it twice is as good as once. */
-type Execute = (
+export type Execute = (
   operation: string,
   statement: Statement,
   options?: { readonly repeatable: boolean }
@@ -133,7 +133,8 @@ class LeaseIsLost extends Data.TaggedError("LeaseIsLost") {}
 
 const nothing = Effect.succeed<ReadonlyArray<number>>([])
 
-const waitsForItself = (operation: string) =>
+/** The only connection is held by the transaction that would wait. */
+export const waitsForItself = (operation: string) =>
   Effect.fail(
     new StoreError({
       operation,

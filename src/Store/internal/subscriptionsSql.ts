@@ -1,4 +1,4 @@
-import { Duration } from "effect"
+import type { Duration } from "effect"
 import type {
   Claim,
   Claimed,
@@ -10,6 +10,7 @@ import type {
   SubscriptionState
 } from "../SubscriptionStorage.ts"
 import { columns, isVisible, type Statement, toStored, type Values } from "./eventsSql.ts"
+import { interval, nullable, text, time, timeOr } from "./sqlParams.ts"
 
 /** Where a subscription stands in the log. */
 interface Place {
@@ -276,24 +277,6 @@ export const discardDeliveries = (schema: string, id: number, positions: Readonl
       SELECT ${schema}.discard_deliveries($1::int4, $2::text[]::int8[])::float8`,
   params: [id, positions.map(String)]
 })
-
-/** A parameter in milliseconds since 1970 as a time, NULL for that of the database. */
-const time = (parameter: number): string => `to_timestamp($${parameter}::float8 / 1000)`
-
-const timeOr = (parameter: number): string => `COALESCE(${time(parameter)}, statement_timestamp())`
-
-/** A duration as Postgres reads one; one that has no end takes a hundred years. */
-const interval = (duration: Duration.Duration): string =>
-  `${Math.round(Math.min(Duration.toMillis(duration), century) * 1000)} microseconds`
-
-const century = 100 * 365.25 * 24 * 60 * 60 * 1000
-
-/** A text that Postgres can keep: what an error says may hold anything. */
-const text = (value: string): string => value.replaceAll("\0", "\uFFFD")
-
-/** The driver finds no type for an array of nothing but NULL. */
-const nullable = (values: ReadonlyArray<string | null>): ReadonlyArray<string | null> | null =>
-  values.every((value) => value === null) ? null : values
 
 const byPosition = <A extends Held>(held: ReadonlyArray<A>): ReadonlyArray<A> =>
   held.toSorted((a, b) => a.position - b.position)
