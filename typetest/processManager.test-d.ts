@@ -27,7 +27,8 @@ const Fulfilment = ProcessManager.make("fulfilment", {
   state: Schema.Struct({ total: Schema.Int, mode: Schema.Literals(["fast", "slow"]) }),
   initial: () => ({ total: 0, mode: "fast" }),
   commands: [RequestPayment, CancelOrder],
-  timers: ["payment", "reminder"],
+  timers: ["payment", "reminder"]
+}, {
   handle: {
     Placed: (state, event, context) => {
       expectTypeOf(state).toEqualTypeOf<State>()
@@ -131,7 +132,8 @@ const Counting = ProcessManager.make("counting", {
   state: Event.oldest(Schema.Struct({ n: Schema.Int })).next(Schema.Struct({ count: Schema.Int }), ({ n }) => ({
     count: n
   })),
-  initial: () => ({ count: 0 }),
+  initial: () => ({ count: 0 })
+}, {
   handle: {
     Placed: ({ count }) => ({ state: { count: count + 1 } }),
     Cancelled: () => ({ end: true })
@@ -151,45 +153,63 @@ const given = {
   state: Schema.Struct({ n: Schema.Int }),
   initial: () => ({ n: 0 }),
   commands: [RequestPayment],
-  timers: ["payment"],
-  onTimer: { payment: () => undefined }
+  timers: ["payment"]
 } as const
 const nothing = () => undefined
+const onTimer = { payment: nothing }
 
 // @ts-expect-error Cancelled is missing
-ProcessManager.make("p", { ...given, handle: { Placed: nothing } })
+ProcessManager.make("p", given, { handle: { Placed: nothing }, onTimer })
 // @ts-expect-error there is no Shipped
-ProcessManager.make("p", { ...given, handle: { Placed: nothing, Cancelled: nothing, Shipped: nothing } })
+ProcessManager.make("p", given, { handle: { Placed: nothing, Cancelled: nothing, Shipped: nothing }, onTimer })
+// @ts-expect-error the timer has no handler
+ProcessManager.make("p", given, { handle: { Placed: nothing, Cancelled: nothing }, onTimer: {} })
+// @ts-expect-error no timer has one
+ProcessManager.make("p", given, { handle: { Placed: nothing, Cancelled: nothing } })
 // @ts-expect-error no such event starts it
-ProcessManager.make("p", { ...given, starts: ["Paid"], handle: { Placed: nothing, Cancelled: nothing } })
-ProcessManager.make("p", {
-  ...given,
-  // @ts-expect-error a command that is not declared
-  handle: { Placed: nothing, Cancelled: () => ({ send: [new CancelOrder({ why: "" })] }) }
-})
-ProcessManager.make("p", {
-  ...given,
-  // @ts-expect-error a timer that is not declared
-  handle: { Placed: nothing, Cancelled: () => ({ timers: { payment: null, paymnet: null } }) }
-})
-ProcessManager.make("p", {
-  ...given,
-  // @ts-expect-error a field that no step has
-  handle: { Placed: nothing, Cancelled: () => ({ ends: true, end: false }) }
-})
-ProcessManager.make("p", {
-  ...given,
-  // @ts-expect-error the same, in an effect
-  handle: { Placed: nothing, Cancelled: () => Effect.succeed({ ends: true, end: false }) }
-})
-ProcessManager.make("p", {
-  ...given,
-  // @ts-expect-error another state
-  handle: { Placed: nothing, Cancelled: () => ({ state: { n: "1" } }) }
-})
-ProcessManager.make("p", {
-  ...given,
+ProcessManager.make("p", { ...given, starts: ["Paid"] }, { handle: { Placed: nothing, Cancelled: nothing }, onTimer })
+// @ts-expect-error it starts in another state
+ProcessManager.make("p", { ...given, initial: () => ({ n: "0" }) }, {
   handle: { Placed: nothing, Cancelled: nothing },
-  // @ts-expect-error the timer has no handler
-  onTimer: {}
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error a command that is not declared
+  handle: { Placed: nothing, Cancelled: () => ({ send: [new CancelOrder({ why: "" })] }) },
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error a timer that is not declared
+  handle: { Placed: nothing, Cancelled: () => ({ timers: { payment: null, paymnet: null } }) },
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error no time
+  handle: { Placed: nothing, Cancelled: () => ({ timers: { payment: "soon" } }) },
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error a field that no step has
+  handle: { Placed: nothing, Cancelled: () => ({ ends: true, end: false }) },
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error the same, in an effect
+  handle: { Placed: nothing, Cancelled: () => Effect.succeed({ ends: true, end: false }) },
+  onTimer
+})
+ProcessManager.make("p", given, {
+  // @ts-expect-error another state
+  handle: { Placed: nothing, Cancelled: () => ({ state: { n: "1" } }) },
+  onTimer
+})
+
+// a step may be made elsewhere, and in parts
+const both = { timers: { payment: "1 day" as const } }
+ProcessManager.make("p", given, {
+  handle: {
+    Placed: () => ({ ...both, timers: { ...both.timers }, end: false }),
+    Cancelled: (state) => state.n > 0 ? { timers: { payment: "1 minute" } } : { end: true }
+  },
+  onTimer: { payment: () => ({ timers: { payment: "2 minutes" } }) }
 })

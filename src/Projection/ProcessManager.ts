@@ -26,7 +26,8 @@
  *   state: Schema.Struct({ total: Schema.Int }),
  *   initial: () => ({ total: 0 }),
  *   commands: [RequestPayment, CancelOrder],
- *   timers: ["payment"],
+ *   timers: ["payment"]
+ * }, {
  *   handle: {
  *     Placed: (_, { total }) => ({
  *       state: { total },
@@ -220,7 +221,7 @@ export type TimerHandlers<State, Commands, Timers extends string> = {
  * @category type-level
  * @since 0.1.0
  */
-export type TagOf<E> = E extends { readonly _tag: infer Tag extends string } ? Tag : never
+export type TagOf<E> = Extract<E, { readonly _tag: string }>["_tag"]
 
 /**
  * What the handlers of a record fail with.
@@ -250,8 +251,11 @@ type Excess<F, Timers extends string> = F extends (...args: any) => infer A
   : never
 type ExcessOf<A, Timers extends string> = A extends object ?
     | Exclude<keyof A, keyof Step<any, any, any>>
-    | (A extends { readonly timers?: infer T } ? Exclude<keyof NonNullable<T>, Timers> : never)
+    | (A extends { readonly timers?: infer T } ? Exclude<KeysOf<T>, Timers> : never)
   : never
+
+/** The keys of all members of a union; `keyof` alone has those that all of them share. */
+type KeysOf<T> = T extends object ? keyof T : never
 
 /**
  * Refuses handlers for tags that there are not, and answers with timers or fields that there are not.
@@ -277,8 +281,7 @@ export interface Options<
   SR,
   Initial extends State,
   Members extends ReadonlyArray<Event.Member>,
-  Timers extends ReadonlyArray<string>,
-  H
+  Timers extends ReadonlyArray<string>
 > {
   /** The events that it reacts to: a category or several. */
   readonly from: C
@@ -305,9 +308,6 @@ export interface Options<
   readonly commands?: Members | undefined
   /** The names of its timers. */
   readonly timers?: Timers | undefined
-  readonly handle:
-    & H
-    & Exact<NoInfer<H>, TagOf<PersistentSubscription.Out<NoInfer<C>>>, NoInfer<Timers>[number]>
 }
 
 /**
@@ -510,8 +510,9 @@ export const make: <
   >
 >(
   name: Name,
-  options:
-    & Options<C, State, SR, Initial, Members, Timers, H>
+  options: Options<C, State, SR, Initial, Members, Timers>,
+  handlers:
+    & { readonly handle: H & Exact<NoInfer<H>, TagOf<PersistentSubscription.Out<NoInfer<C>>>, NoInfer<Timers>[number]> }
     & ([Timers[number]] extends [never] ? { readonly onTimer?: undefined }
       : { readonly onTimer: T & Exact<NoInfer<T>, NoInfer<Timers>[number], NoInfer<Timers>[number]> })
 ) => ProcessManager<
@@ -577,7 +578,8 @@ export const initial: <Events, State, Commands, Timers extends string, E, R>(
  *   correlate: ProcessManager.byStreamId,
  *   state: Schema.Struct({ reminded: Schema.Int }),
  *   initial: () => ({ reminded: 0 }),
- *   timers: ["reminder"],
+ *   timers: ["reminder"]
+ * }, {
  *   handle: { Placed: () => ({ timers: { reminder: "1 day" } }) },
  *   onTimer: { reminder: ({ reminded }) => ({ state: { reminded: reminded + 1 }, end: true }) }
  * })

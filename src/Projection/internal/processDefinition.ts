@@ -37,14 +37,17 @@ export interface ProcessDefinition {
   readonly subscriptions: { readonly events: string; readonly commands: string }
 }
 
-type AnyOptions = Options<any, any, any, any, ReadonlyArray<Event.Member>, ReadonlyArray<string>, any> & {
+type AnyOptions = Options<any, any, any, any, ReadonlyArray<Event.Member>, ReadonlyArray<string>>
+
+interface AnyHandlers {
+  readonly handle: Readonly<Record<string, AnyHandler>>
   readonly onTimer?: Readonly<Record<string, AnyHandler>> | undefined
 }
 
 /** Leaves room for the suffixes of its categories and subscriptions. */
 const maxNameLength = 119
 
-export const makeDefinition = (name: string, options: AnyOptions): Any => {
+export const makeDefinition = (name: string, options: AnyOptions, { handle, onTimer = {} }: AnyHandlers): Any => {
   const problem = StreamId.problemOfName(name, maxNameLength) ?? (name.includes("-") ? "has a hyphen" : undefined)
   if (problem !== undefined) throw new Error(`The name ${JSON.stringify(name)} of a process manager ${problem}`)
   const from: ReadonlyArray<Category.Any> = Array.isArray(options.from) ? options.from : [options.from]
@@ -69,8 +72,8 @@ export const makeDefinition = (name: string, options: AnyOptions): Any => {
     initial: options.initial,
     commands: categories.commands.codec.types.flatMap(({ current, tag }) => current === undefined ? [] : [tag]),
     timers: new Set(options.timers),
-    handlers: handlersOf(options.handle),
-    timerHandlers: handlersOf(options.onTimer ?? {}),
+    handlers: handlersOf(handle),
+    timerHandlers: handlersOf(onTimer),
     categories,
     subscriptions
   }

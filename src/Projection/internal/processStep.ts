@@ -122,16 +122,19 @@ const fields = new Set<string>(
   ["state", "send", "append", "timers", "end"] satisfies ReadonlyArray<keyof Step<any, any, any>>
 )
 
-/** The time of a timer; `undefined` where there is no such time. */
+/** The time of a timer, to the millisecond and not before 1970; `undefined` where there is no such time. */
 const timeOf = (setting: unknown, now: DateTime.Utc): DateTime.Utc | null | undefined => {
   if (setting === null) return null
-  if (DateTime.isDateTime(setting)) return DateTime.toUtc(setting)
-  const duration = Option.getOrUndefined(Duration.fromInput(setting as Duration.Input))
-  if (duration === undefined) return undefined
-  const millis = DateTime.toEpochMillis(now) + Math.round(Duration.toMillis(duration))
+  const millis = DateTime.isDateTime(setting) ? DateTime.toEpochMillis(setting) : millisAfter(setting, now)
   // beyond, there are no dates
-  return Number.isFinite(millis) ? Option.getOrUndefined(DateTime.make(millis)) : undefined
+  return Number.isFinite(millis) ? Option.getOrUndefined(DateTime.make(Math.max(0, Math.round(millis)))) : undefined
 }
+
+const millisAfter = (duration: unknown, now: DateTime.Utc): number =>
+  Option.match(Duration.fromInput(duration as Duration.Input), {
+    onNone: () => NaN,
+    onSome: (after) => DateTime.toEpochMillis(now) + Duration.toMillis(after)
+  })
 
 const refuse = ({ name }: ProcessDefinition, problem: string): Effect.Effect<never, InvalidStep> =>
   Effect.fail(new InvalidStep({ manager: name, problem }))

@@ -275,7 +275,8 @@ export const processRules: Rules = (rule) => {
       ),
       initial: () => ({ count: 0, last: "" }),
       commands: [Say],
-      timers: ["first", "second"],
+      timers: ["first", "second"]
+    }, {
       handle: {
         Noted: ({ count, last }, { text }) => ({ state: { count: count + 1, last: `${last}, ${text}` } }),
         Counted: () => undefined
@@ -315,7 +316,8 @@ export const processRules: Rules = (rule) => {
       from,
       correlate: ProcessManager.byStreamId,
       state: Schema.Struct({ count: Schema.Int }),
-      initial: () => ({ count: 0 }),
+      initial: () => ({ count: 0 })
+    }, {
       handle: { Noted: ({ count }) => ({ state: { count: count + 1 } }), Counted: () => undefined }
     })
     yield* Effect.forkScoped(inStore(store)(ProcessManager.run(broken, {})))
@@ -416,7 +418,8 @@ export const processRules: Rules = (rule) => {
       correlate: (recorded) => Category.name(recorded) === from.name ? "log" : undefined,
       state: Schema.Struct({ types: Schema.Array(Schema.String) }),
       initial: () => ({ types: [] }),
-      timers: ["again"],
+      timers: ["again"]
+    }, {
       handle: {
         RawEvent: ({ types }, event) => ({ state: { types: [...types, event.type] }, timers: { again: 0 } })
       },

@@ -53,7 +53,8 @@ export const managerOf = ({ name = freshName(), from, ...options }: ManagerOptio
     state: State,
     initial: () => ({ texts: [] }),
     commands: [Say],
-    timers: ["first", "second"],
+    timers: ["first", "second"]
+  }, {
     handle: { Noted: options.noted ?? heard, Counted: options.counted ?? heard },
     onTimer: { first: onTimer("first"), second: onTimer("second") }
     // what handlers need is their own affair
