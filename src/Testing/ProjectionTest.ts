@@ -8,11 +8,13 @@ import { describe, layer as sharedLayer } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
 import { inlineRules } from "./internal/inlineRules.ts"
+import { processSubjects } from "./internal/processSubjects.ts"
 import { projectionStorageSubjects } from "./internal/projectionStorageRules.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
 
 const subjects: Readonly<Record<string, ReadonlyArray<Rules>>> = {
   ...projectionStorageSubjects,
+  ...processSubjects,
   "appends with inline projections": [inlineRules]
 }
 
