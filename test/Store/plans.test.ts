@@ -151,6 +151,11 @@ const statements: Record<string, {
     rows: 0,
     indexes: ["events_event_id_key"]
   },
+  "where events stand": {
+    statement: Sql.positions("eventstore", 1, ["00000000-0000-7000-8000-000000000000"]),
+    rows: 0,
+    indexes: ["events_event_id_key"]
+  },
   "the state of a stream": {
     statement: Sql.streamState("eventstore", 1, "dense-9"),
     rows: 1,

@@ -218,19 +218,17 @@ export const eventById = (schema: string, log: number, eventId: string): Stateme
 })
 
 /**
- * Where events stand, by their ids: a probe of the unique index (log_id, event_id) for each. LIMIT keeps the planner from
- * walking the log while it takes that for short.
+ * Where events stand, by their ids: probes of the unique index (log_id, event_id). A plan that a connection made while the
+ * log was short would read all of it for ever.
  */
 export const positions = (schema: string, log: number, eventIds: ReadonlyArray<string>): Statement => ({
   text: `
-      SELECT n.event_id::text, p.position::float8
-      FROM unnest($2::text[]::uuid[]) AS n(event_id)
-      CROSS JOIN LATERAL (
-        SELECT e.position FROM ${schema}.events e
-        WHERE e.log_id = $1::int4 AND e.event_id = n.event_id
-        LIMIT 1
-      ) p`,
-  params: [log, eventIds]
+      SELECT e.event_id::text, e.position::float8
+      FROM ${schema}.events e
+      WHERE e.log_id = $1::int4
+        AND e.event_id = ANY ($2::text[]::uuid[])`,
+  params: [log, eventIds],
+  isPlannedAnew: true
 })
 
 /** Whether an event `e` is not hidden: one probe of stream_states. */
