@@ -58,6 +58,7 @@ import * as inMemoryKind from "./internal/inMemory.ts"
 import * as linksKind from "./internal/links.ts"
 import * as patternKind from "./internal/patternDefinition.ts"
 import * as running from "./internal/running.ts"
+import * as tablesKind from "./internal/tablesSql.ts"
 import type { Steps } from "./Pattern.ts"
 import type {
   AwaitTimedOut,
@@ -71,6 +72,36 @@ import type {
 } from "./ProjectionError.ts"
 import type { Apply } from "./ProjectionMiddleware.ts"
 import type { Out, Services, Source } from "./View.ts"
+
+export {
+  /**
+   * Marks a service as one that handlers of projections may use, since to use it once more changes nothing: a calculation, a
+   * table of rates, a cache. Everything else but the `SqlClient` is refused by the types: in a rebuild it would be done again.
+   *
+   * **Example**
+   * ```ts
+   * import { Context } from "effect"
+   * import { Projection } from "effect-eventstore"
+   *
+   * export class Rates extends Context.Service<Rates, { readonly of: (currency: string) => number }>()("shop/Rates") {
+   *   declare readonly [Projection.replaySafe]: true
+   * }
+   * ```
+   * @category symbols
+   * @since 0.1.0
+   */
+  replaySafe
+} from "./internal/replaySafe.ts"
+
+export type {
+  /**
+   * A service that is marked with {@link replaySafe}.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  ReplaySafe
+} from "./internal/replaySafe.ts"
 
 export type {
   /**
@@ -109,6 +140,16 @@ export type {
    */
   InMemoryError
 } from "./internal/inMemory.ts"
+
+export type {
+  /**
+   * The tables of a version, and how to reach them.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Model
+} from "./internal/tablesSql.ts"
 
 declare const Requires: unique symbol
 
@@ -162,6 +203,16 @@ export interface Documents<in out S, out R> extends documentsKind.Documents<S>, 
  * @since 0.1.0
  */
 export interface Links<out E, out R> extends linksKind.Links<E, R>, Projection<R> {}
+
+/**
+ * A projection that keeps what its handlers write to tables of their own.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tables<out R> extends Projection<R> {
+  readonly definition: Definition & { readonly kind: "tables" }
+}
 
 /**
  * How a projection is run.
@@ -259,6 +310,54 @@ export interface Parked {
  * @since 0.1.0
  */
 export type OperationError = ProjectionNotFound | InvalidInput | StoreError
+
+/**
+ * A projection that keeps what its handlers write to tables, with the `SqlClient` of the application. The tables of a version
+ * are in a database schema of its own, `<name>_v<version>`: name them with `table`, and the next version builds its own
+ * beside them.
+ *
+ * `handle` has a handler for the tag of each event; `batch` takes all events of a transaction at once, which is what makes
+ * millions of them fast. Both run in the transaction that moves the checkpoint, and can use the `SqlClient` and services that
+ * are marked with {@link replaySafe}: in a rebuild every event is handled again.
+ *
+ * **Gotchas** Needs a store in a database, and its own `SqlClient`; another one is refused. Throws where the name or the version
+ * is not allowed: a mistake in the program, not in its input.
+ *
+ * **Example**
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Category, Projection } from "effect-eventstore"
+ *
+ * class Added extends Schema.TaggedClass<Added>()("Added", { sku: Schema.String, quantity: Schema.Int }) {}
+ * class Paid extends Schema.TaggedClass<Paid>()("Paid", {}) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Added, Paid] })
+ *
+ * export const Totals = Projection.make("totals", {
+ *   from: Cart,
+ *   setup: ({ sql, table }) => sql`CREATE TABLE ${table("carts")} (cart text PRIMARY KEY, items int NOT NULL, paid bool NOT NULL)`,
+ *   indexes: ({ sql, table }) => sql`CREATE INDEX ON ${table("carts")} (paid)`,
+ *   handle: {
+ *     Added: ({ event, streamId }, { sql, table }) =>
+ *       sql`INSERT INTO ${table("carts")} AS c VALUES (${streamId}, ${event.quantity}, false)
+ *         ON CONFLICT (cart) DO UPDATE SET items = c.items + excluded.items`,
+ *     Paid: ({ streamId }, { sql, table }) => sql`UPDATE ${table("carts")} SET paid = true WHERE cart = ${streamId}`
+ *   }
+ * })
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: <
+  const C extends Source,
+  const H extends tablesKind.Handlers<Out<C>, tablesKind.Safe> = tablesKind.Handlers<Out<C>, never>,
+  RB extends tablesKind.Safe = never,
+  RS extends tablesKind.Safe = never,
+  RI extends tablesKind.Safe = never
+>(
+  name: string,
+  options: tablesKind.TablesOptions<C, H, RB, RS, RI>
+) => Tables<tablesKind.HandlerServices<H> | RB | RS | RI | Services<C> | tablesKind.SqlClient> = tablesKind
+  .tables as never
 
 /**
  * A projection that keeps a state for each key, in the store. The documents of a batch are loaded and saved together, and
@@ -511,6 +610,37 @@ export const layer = <R, R2 = never>(
   options?: RunOptions<R2>
 ): Layer.Layer<never, StartError, EventStore | Exclude<R | R2, Scope.Scope>> =>
   Layer.effectDiscard(running.startInBackground(projection.definition, options)) as never
+
+/**
+ * Reads the tables of the live version, all of them as of one time: in a read-only transaction, or in the one that is open.
+ * `version` says which version answers.
+ *
+ * **Example**
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Category, Projection } from "effect-eventstore"
+ *
+ * class Paid extends Schema.TaggedClass<Paid>()("Paid", { amount: Schema.Int }) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Paid] })
+ *
+ * const Income = Projection.make("income", {
+ *   from: Cart,
+ *   setup: ({ sql, table }) => sql`CREATE TABLE ${table("income")} (cart text, amount int)`,
+ *   handle: {
+ *     Paid: ({ event, streamId }, { sql, table }) => sql`INSERT INTO ${table("income")} VALUES (${streamId}, ${event.amount})`
+ *   }
+ * })
+ *
+ * export const largest = Projection.read(Income, ({ sql, table }) =>
+ *   sql<{ cart: string }>`SELECT cart FROM ${table("income")} ORDER BY amount DESC LIMIT 10`)
+ * ```
+ * @category reading
+ * @since 0.1.0
+ */
+export const read: <A, E, R>(
+  projection: Tables<any>,
+  use: (model: tablesKind.Model) => Effect.Effect<A, E, R>
+) => Effect.Effect<A, E | tablesKind.ReadError, R | EventStore | tablesKind.SqlClient> = tablesKind.read
 
 /**
  * The state of a key, by the live version; `None` where there is none.

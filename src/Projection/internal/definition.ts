@@ -12,6 +12,8 @@ export interface Definition {
   readonly version: number
   readonly kind: ProjectionDefinition["kind"]
   readonly isInline: boolean
+  /** Whether applying may append events: what others see at once has to be durable at once. */
+  readonly appends?: boolean | undefined
   readonly schema: string | null
   readonly start: "start" | "end" | number
   readonly filter: Effect.Effect<LogFilter, InvalidInput>

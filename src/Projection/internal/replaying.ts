@@ -60,11 +60,11 @@ const replayPage = (worker: Worker, key: string, page: ReadonlyArray<ParkedEvent
     // keys of events that were parked by their stream, because they did not decode then: these wait for their turn as well
     const moved = new Set<string>()
     const worked = yield* workThrough(items, {
-      ...worker.common((item) => {
-        item.parts = []
-        item.failure = undefined
-        return decodeItem(decode, item) ?? Effect.void
-      }),
+      isAlone: ({ failure }) => failure !== undefined,
+      isLeaving: worker.isLeaving,
+      // somebody asked for one try, and all else of the partition waits for it
+      retryIn: () => Effect.undefined,
+      pause: () => Effect.succeed(true),
       limit: () => batchEvents,
       commit: (items, { number }) => {
         const { failure } = items[0]!

@@ -1,4 +1,4 @@
-import { Context, Deferred, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
 import type { OwnedPartition, PartitionsClaimed } from "../../Store/ProjectionStorage.ts"
 import { ProjectionDropped } from "../ProjectionError.ts"
 import { awaitable } from "./awaiting.ts"
@@ -96,7 +96,9 @@ class Runner {
         if (!(yield* this.setUp(claimed.partitions[0]!))) continue
       }
       this.reconcile(claimed)
-      const wait = Math.max(1, Math.ceil(Math.min(core.lease / 3, claimed.nextIn ?? Infinity)))
+      // what others changed may have been said in vain
+      const poll = Duration.toMillis(core.options.store.tail.poll)
+      const wait = Math.max(1, Math.ceil(Math.min(core.lease / 3, poll, claimed.nextIn ?? Infinity)))
       yield* Effect.raceFirst(core.signal.wait, Effect.sleep(wait))
       if (this.refusals > 1) yield* Effect.sleep(Math.min(1000, 5 * 2 ** Math.min(this.refusals, 8)))
     }

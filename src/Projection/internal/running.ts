@@ -4,7 +4,7 @@ import { EventStore } from "../../Store/EventStore.ts"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { LogStorage } from "../../Store/LogStorage.ts"
 import type { ProjectionState } from "../../Store/ProjectionStorage.ts"
-import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
+import { InvalidInput, retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { RunOptions, StartError } from "../Projection.ts"
 import { ProjectionChanged } from "../ProjectionError.ts"
 import type { Definition } from "./definition.ts"
@@ -27,7 +27,14 @@ export const start = (
       return yield* new InvalidInput({ field: "transaction", problem: "is open: run a projection before or after it" })
     }
     if (definition.check !== undefined) yield* definition.check(store) as Effect.Effect<void, StartError>
-    const state = yield* register(store.storage, definition, filter, settings.partitions)
+    const state = yield* retryPassing(
+      register(store.storage, definition, filter, settings.partitions),
+      (error) =>
+        Effect.annotateLogs(Effect.logWarning("A projection cannot be made known for now", error.message), {
+          projection: definition.name,
+          version: definition.version
+        })
+    )
     const shared = { store, definition, filter, settings, clock, id: state.id }
     if (!state.isSetUp) yield* setUp(shared) as Effect.Effect<void, StartError>
     // before the program that waits for this appends anything

@@ -36,8 +36,7 @@ export class Worker {
   private isCaughtUp: boolean
   private follower: LogFollower<never> | undefined
   private isIdle = false
-  /** Whether it is to end when the transaction in hand is done. */
-  private isLeaving = false
+  private isLeft = false
   private readonly leaving = new Signal()
   /** See `Target.kept`. */
   private kept = new Map<string, unknown>()
@@ -78,9 +77,12 @@ export class Worker {
 
   /** Lets it end after the transaction in hand. */
   leave(): void {
-    this.isLeaving = true
+    this.isLeft = true
     this.leaving.raise()
   }
+
+  /** Whether it is to end when the transaction in hand is done. */
+  readonly isLeaving = (): boolean => this.isLeft
 
   /** Works until something changes, or for ever. `"stopped"`: it failed, and said so. */
   readonly run: Effect.Effect<Worked, unknown, any> = Effect.scoped(Effect.gen({ self: this }, function*() {
@@ -90,7 +92,7 @@ export class Worker {
     const limit = this.isBulk ? settings.bulk : settings.batch
     const reader = new Reader({ follower: this.follower, definition, partition, of, limit })
     let ahead: Fiber.Fiber<Read, unknown> | undefined
-    while (!this.isLeaving) {
+    while (!this.isLeft) {
       const { stopAt } = this.core.known!
       if (stopAt !== null && this.position >= stopAt) return yield* this.waitForChange
       const replayed = yield* this.replay
@@ -112,6 +114,11 @@ export class Worker {
     return this.core.known!.stage === "building" && !this.isCaughtUp
   }
 
+  private get appends(): boolean {
+    const { appends, kind } = this.core.options.definition
+    return appends === true || kind === "events"
+  }
+
   private work(read: Read, reader: Reader): Effect.Effect<Worked, unknown, any> {
     return Effect.gen({ self: this }, function*() {
       const { items } = read
@@ -119,7 +126,9 @@ export class Worker {
         const { settings } = this.core.options
         this.oldest = items[0]!.stored.recordedAt
         const worked = yield* workThrough(items, {
-          ...this.common((item) => reader.again(item)),
+          ...this.retrying(reader),
+          isAlone: ({ failure }) => failure !== undefined,
+          isLeaving: this.isLeaving,
           limit: () => this.isBulk ? settings.bulk : settings.batch,
           commit: (items, { isEnd, number }) => this.handle(items, read, isEnd, number),
           blame: (item, cause, attempts, isEnd) => this.blame(item, cause, attempts, read, isEnd)
@@ -131,27 +140,23 @@ export class Worker {
     })
   }
 
-  /** What handling new events and parked ones have in common. */
-  common(decodeAgain: (item: Item) => Effect.Effect<void, never, any>): Omit<Work<Item>, "limit" | "commit" | "blame"> {
+  /** Waits before events are tried again, as long as the schedule says. */
+  private retrying(reader: Reader): Pick<Work<Item>, "retryIn" | "pause"> {
     const { core } = this
+    const { clock, settings } = core.options
     let step:
       | ((now: number, input: unknown) => Effect.Effect<readonly [unknown, Duration.Duration], unknown>)
       | undefined
     return {
-      isAlone: (item) => item.failure !== undefined,
-      isLeaving: () => this.isLeaving,
       retryIn: (cause, failures, items) =>
         Effect.gen({ self: this }, function*() {
-          if (failures === 1 || step === undefined) {
-            step = (yield* Schedule.toStep(core.options.settings.retry)) as never
-          }
-          const next = yield* Effect.option(step!(core.options.clock.currentTimeMillisUnsafe(), failureOf(cause)))
+          if (failures === 1 || step === undefined) step = (yield* Schedule.toStep(settings.retry)) as never
+          const next = yield* Effect.option(step!(clock.currentTimeMillisUnsafe(), failureOf(cause)))
           if (Option.isNone(next)) return undefined
           this.telemetry.count("retries")
-          const position = items.length === 1 ? items[0]!.stored.position : null
-          yield* this.report(messageOf(cause), position, false)
+          yield* this.report(messageOf(cause), items.length === 1 ? items[0]!.stored.position : null, false)
           yield* core.annotated(Effect.logDebug(`Attempt ${failures} at a batch failed and is repeated`, cause))
-          for (const item of items) if (item.failure !== undefined) yield* decodeAgain(item)
+          for (const item of items) if (item.failure !== undefined) yield* reader.again(item)
           return next.value[1]
         }),
       pause: (duration) =>
@@ -300,7 +305,7 @@ export class Worker {
   ): Effect.Effect<boolean, unknown, any> {
     return Effect.suspend(() => {
       const { core, owned, telemetry } = this
-      const { definition, id, settings, store } = core.options
+      const { id, settings, store } = core.options
       const eventId = step.to === this.position ? step.eventId ?? this.eventId : step.eventId
       const advance = (): Advance => ({
         id,
@@ -310,13 +315,14 @@ export class Worker {
         to: step.to,
         eventId,
         handled: applied.length,
-        rate: this.rate,
+        rate: this.rateWith(applied.length),
         isCaughtUp: step.isCaughtUp,
         lease: settings.lease,
         now: core.now,
         park: step.park === undefined || step.park.length === 0 ? undefined : step.park,
         unpark: step.unpark,
-        isBulk: this.isBulk
+        // what it appends others see at once: that may not be lost any more
+        isBulk: this.isBulk && !this.appends
       })
       let kept = this.kept
       // it counts again when this is committed
@@ -346,7 +352,7 @@ export class Worker {
         this.count(applied.length)
         telemetry.count("parked", step.park?.length ?? 0)
         // what it appended went past the store
-        if (applied.length > 0 && definition.kind === "events") store.tail.stored(0)
+        if (applied.length > 0 && this.appends) store.tail.stored(0)
         this.see(Math.max(this.seen, step.to))
         return true
       })
@@ -397,11 +403,17 @@ export class Worker {
     this.telemetry.count("handled", handled)
     this.counted += handled
     const now = this.core.millis
-    const elapsed = now - this.ratedAt
-    if (elapsed < 1000) return
-    this.rate = Math.round(this.counted / (elapsed / 1000))
+    if (now - this.ratedAt < 1000) return
+    this.rate = Math.round(this.counted / ((now - this.ratedAt) / 1000))
     this.counted = 0
     this.ratedAt = now
+  }
+
+  /** In the first second as far as it can be told. */
+  private rateWith(more: number): number {
+    return this.rate > 0
+      ? this.rate
+      : Math.round((this.counted + more) / (Math.max(1, this.core.millis - this.ratedAt) / 1000))
   }
 
   private report(error: string, position: number | null, isFatal: boolean): Effect.Effect<void, unknown> {
