@@ -57,6 +57,7 @@ import * as documentsKind from "./internal/documents.ts"
 import * as inMemoryKind from "./internal/inMemory.ts"
 import * as linksKind from "./internal/links.ts"
 import * as patternKind from "./internal/patternDefinition.ts"
+import * as readiness from "./internal/readiness.ts"
 import * as running from "./internal/running.ts"
 import * as tablesKind from "./internal/tablesSql.ts"
 import type { Steps } from "./Pattern.ts"
@@ -171,7 +172,7 @@ export interface Projection<out R> {
 export type Any = Projection<any>
 
 /**
- * A projection, or its name: operators know no more.
+ * A projection, or its name: operators may know no more.
  *
  * @category models
  * @since 0.1.0
@@ -179,7 +180,7 @@ export type Any = Projection<any>
 export type Named = Any | string
 
 /**
- * Which version an operation is about; left out, the live one.
+ * Which version an operation is about. Left out, that of the projection; of a name the live one.
  *
  * @category models
  * @since 0.1.0
@@ -743,6 +744,28 @@ export const awaitProcessed = (
   options?: { readonly timeout?: Duration.Input | undefined }
 ): Effect.Effect<void, AwaitTimedOut | ProjectionFailed | OperationError, EventStore> =>
   awaiting.awaitProcessed(administration.nameOf(projection), position, options)
+
+/**
+ * Waits until a version has caught up for the first time, or since it was reset: from then on it can be live, and is where the
+ * switch is automatic; an inline one that is live is applied. The default `timeout` is 30 seconds. Fails at once where the
+ * version has failed.
+ *
+ * **Example** (Roll out another version)
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Projection } from "effect-eventstore"
+ *
+ * export const rollOut = Projection.awaitReady("totals", { version: 2, timeout: "1 hour" }).pipe(
+ *   Effect.andThen(Projection.switchTo("totals", 2))
+ * )
+ * ```
+ * @category reading
+ * @since 0.1.0
+ */
+export const awaitReady: (
+  projection: Named,
+  options?: OfVersion & { readonly timeout?: Duration.Input | undefined }
+) => Effect.Effect<void, AwaitTimedOut | ProjectionFailed | OperationError, EventStore> = readiness.awaitReady
 
 /**
  * What a version is at the moment.

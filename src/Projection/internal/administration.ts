@@ -51,10 +51,11 @@ export const statuses = (
     return known.map((state) => toStatus(state, head))
   })
 
-/** A version by its number, or the live one. */
-const stateOf = (named: Named, { version }: OfVersion = {}): Effect.Effect<ProjectionState, Refused, EventStore> =>
+/** A version by its number; else that of a projection, or the live one of a name. */
+export const stateOf = (named: Named, of: OfVersion = {}): Effect.Effect<ProjectionState, Refused, EventStore> =>
   Effect.gen(function*() {
     const projection = yield* checkName(nameOf(named))
+    const version = of.version ?? (typeof named === "string" ? undefined : named.definition.version)
     const found = (yield* states(projection)).find((state) =>
       version === undefined ? state.isLive : state.version === version
     )
@@ -130,7 +131,7 @@ export const switchTo = (
   )
 
 export const rollBack = (named: Named): Effect.Effect<number, NoPreviousVersion | Refused, EventStore> =>
-  change(named, undefined, (projections, { name }) =>
+  change(nameOf(named), undefined, (projections, { name }) =>
     Effect.flatMap(
       projections.rollBack(name),
       (version) =>

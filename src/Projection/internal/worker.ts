@@ -42,8 +42,8 @@ export class Worker {
   private kept = new Map<string, unknown>()
   private target: Target | undefined
   private readonly apply: Apply<unknown, any>
-  /** When the checkpoint was written. */
-  private writtenAt: number
+  /** When the checkpoint was written that only passes over events. */
+  private passedAt = -Infinity
   /** Events handled since `ratedAt`, and a second before. */
   private counted = 0
   private ratedAt: number
@@ -63,7 +63,7 @@ export class Worker {
     this.isCaughtUp = owned.isCaughtUp
     this.parking = new Parking(definition, owned, core.known!)
     this.telemetry = new Telemetry({ projection, version, partition: owned.partition }, context)
-    this.writtenAt = this.ratedAt = core.millis
+    this.ratedAt = core.millis
     const inner: Apply<unknown, any> = ({ events }) =>
       Arr.isReadonlyArrayNonEmpty(events) ? Effect.asVoid(definition.apply(this.target!, events)) : Effect.void
     this.apply = settings.middleware === undefined ? inner : settings.middleware(inner)
@@ -250,11 +250,12 @@ export class Worker {
     return Effect.suspend(() => {
       const isCaughtUp = this.isCaughtUpAfter(read, true)
       const isNews = isCaughtUp !== this.isCaughtUp
-      const isDue = read.to > this.position && this.core.millis - this.writtenAt >= idleMillis
+      const isDue = read.to > this.position && this.core.millis - this.passedAt >= idleMillis
       const passed = isNews || isDue
         ? this.advance({ to: read.to, eventId: read.eventId ?? null, isCaughtUp }, [], 1, this.parking.owns)
         : Effect.succeed(true)
       return Effect.map(passed, (isPassed) => {
+        if (isDue) this.passedAt = this.core.millis
         if (isPassed) this.see(Math.max(this.seen, read.to))
         return isPassed
       })
@@ -348,7 +349,6 @@ export class Worker {
         this.position = step.to
         this.eventId = eventId
         this.isCaughtUp = step.isCaughtUp
-        this.writtenAt = core.millis
         this.count(applied.length)
         telemetry.count("parked", step.park?.length ?? 0)
         // what it appended went past the store
