@@ -1,13 +1,13 @@
 import type { PgClient } from "@effect/sql-pg"
 import { PgPool } from "@effect/sql-pg"
-import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Option, Scope, Tracer } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Option, Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, Page, PageRange } from "../LogStorage.ts"
-import { type InvalidInput, StoreError, StreamTombstoned } from "../StoreError.ts"
+import { type InvalidInput, type StoreError, StreamTombstoned } from "../StoreError.ts"
+import { makeAppendGroups, storeClosed } from "./appendGroups.ts"
 import * as AppendSql from "./appendSql.ts"
-import { type AppendExit, Coalescer } from "./coalescer.ts"
 import * as Sql from "./eventsSql.ts"
 import { listenTo } from "./pgListener.ts"
 import { makePgProjections } from "./pgProjections.ts"
@@ -63,30 +63,12 @@ export const makePgStorage = Effect.fnUntraced(function*(
     makePool(options.lanes),
     makePool(1)
   ])
-  const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
-  let closing = false
-  const send = makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing: () => closing })
-  const sending = new Set<Fiber.Fiber<ReadonlyArray<AppendExit>>>()
-  const coalescer = new Coalescer(options.lanes, (commands, isWanted, answer) => {
-    const fiber = runFork(send(commands, isWanted))
-    sending.add(fiber)
-    fiber.addObserver((exit) => {
-      sending.delete(fiber)
-      if (Exit.isSuccess(exit)) return answer(exit.value)
-      const failure = Exit.hasInterrupts(exit) ? Exit.fail(closedError("unknown")) : Exit.failCause(exit.cause)
-      answer(commands.map(() => failure))
-    })
-  })
   const gaveUp = yield* Deferred.make<never, StoreError>()
-  yield* Effect.addFinalizer(() =>
-    Effect.gen(function*() {
-      closing = true
-      // what is under way gets its answer, unless somebody holds the log
-      yield* Effect.timeoutOption(coalescer.close(Exit.fail(closedError("not-stored"))), patienceAtClose)
-      coalescer.abandon()
-      yield* Fiber.interruptAll(sending)
-      yield* Deferred.fail(gaveUp, closedError("unknown"))
-    })
+  // when no answer to an append is waited for any more
+  yield* Effect.addFinalizer(() => Deferred.fail(gaveUp, storeClosed("unknown")))
+  const { isClosing, submit } = yield* makeAppendGroups(
+    options.lanes,
+    (isClosing) => makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing })
   )
 
   const inTransaction = Effect.withFiber((fiber) =>
@@ -126,7 +108,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
     { repeatable } = { repeatable: false }
   ): Effect.Effect<ReadonlyArray<Sql.Values>, StoreError> =>
     Effect.suspend(() => {
-      if (closing) return Effect.fail(closedError("not-stored", operation))
+      if (isClosing()) return Effect.fail(storeClosed("not-stored", operation))
       let sent = false
       return pool.use((connection) => {
         sent = true
@@ -217,7 +199,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
   return {
     system: options.system,
 
-    append: (command) => Effect.flatMap(inTransaction, (staged) => staged ? stage(command) : coalescer.submit(command)),
+    append: (command) => Effect.flatMap(inTransaction, (staged) => staged ? stage(command) : submit(command)),
 
     streamPage: (streamId, range) =>
       Effect.gen(function*() {
@@ -316,9 +298,3 @@ export const makePgStorage = Effect.fnUntraced(function*(
 
 /** Large events that are fetched together. */
 const largeAtATime = 4
-
-/** How long a store that closes waits for the answers to its appends. */
-const patienceAtClose = "3 seconds"
-
-const closedError = (outcome: StoreError["outcome"], operation = "append") =>
-  new StoreError({ operation, isRetryable: false, outcome, cause: new Error("the event store is closed") })
