@@ -17,12 +17,16 @@ type Answers = ReadonlyMap<AppendCommand, AppendExit<AppendFailure>>
  */
 const turns = 5
 
+/** How often it begins anew at least because others were in its way: a deadlock, or a change of the streams past its locks. */
+const collisions = 8
+
 /** Stores groups of appends, each with inline projections in one transaction, and finds out what became of lost ones. */
 export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, isClosing: () => boolean) => {
-  const patience = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")]).pipe(
-    Schedule.jittered,
-    Schedule.upTo({ duration: Duration.millis(storage.patienceMillis) })
-  )
+  const waits = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")]).pipe(Schedule.jittered)
+  const patience = Schedule.min([
+    Schedule.upTo(waits, { duration: Duration.millis(storage.patienceMillis) }),
+    Schedule.upTo(waits, { times: collisions })
+  ])
 
   /** `wasLost`: an earlier transaction was sent, and its answer lost, so the commands may be stored. */
   const send = (
