@@ -846,15 +846,17 @@ export const repartition: (
 ) => Effect.Effect<void, OperationError, EventStore> = administration.repartition
 
 /**
- * Makes a version live, from one query to the next. Fails with `VersionBehind` where it has not come as far as the live one.
- * `"wanted"`: its runner does it, since it is applied in the transactions that append from then on.
+ * Makes a version live, from one query to the next. Where it is not as far as the live one it waits for that, as long as
+ * `timeout` (default 5 seconds, 0 for not at all), and then fails with `VersionBehind`; at once where it has not caught up, or
+ * is not running. `"wanted"`: its runner does it, since it is applied in the transactions that append from then on.
  *
  * @category operations
  * @since 0.1.0
  */
 export const switchTo: (
   projection: Named,
-  version: number
+  version: number,
+  options?: { readonly timeout?: Duration.Input | undefined }
 ) => Effect.Effect<"switched" | "wanted", VersionBehind | OperationError, EventStore> = administration.switchTo
 
 /**

@@ -195,7 +195,7 @@ export interface Advance {
   readonly now: number | undefined
   /** Events that are set aside with it. */
   readonly park?: ReadonlyArray<NewParkedEvent> | undefined
-  /** Events that were set aside, and are finished with it. */
+  /** Events that were set aside, and are finished with it. All of them have to be set aside still, under that key. */
   readonly unpark?: { readonly key: string; readonly positions: ReadonlyArray<number> } | undefined
   /**
    * Whether the commit need not wait for the disk: what is lost in a crash is lost together with the checkpoint, and done
@@ -262,8 +262,9 @@ export interface ProjectionStorage {
   /**
    * Runs an effect as one transaction (see `LogStorage.transaction`) and moves a checkpoint in it. Answers `None`, and
    * leaves nothing of the effect, where the epoch is not the one named, `from` not the position there is, `to` beyond where
-   * the partition may go, or the version is not running. It may ask before the effect is run, too. A process that stands
-   * still in the middle of it keeps what it locked for no longer than its lease. Without an effect it only moves.
+   * the partition may go, an event to unpark not parked any more, or the version is not running. It may ask before the effect
+   * is run, too. A process that stands still in the middle of it keeps what it locked for no longer than its lease. Without
+   * an effect it only moves.
    */
   readonly advanceWith: <A, E, R>(
     advance: Advance,

@@ -1,4 +1,4 @@
-import { Clock, DateTime, Effect, Option, Stream } from "effect"
+import { Clock, DateTime, Duration, Effect, Option, Stream } from "effect"
 import type { RawEvent } from "../../Event/RawEvent.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as LogFilter from "../../Store/LogFilter.ts"
@@ -11,8 +11,8 @@ import type { Named, OfVersion, Parked, Status } from "../Projection.ts"
 import { NoPreviousVersion, ProjectionNotFound, VersionBehind, VersionIsLive } from "../ProjectionError.ts"
 import { channelOf } from "./core.ts"
 import { checkName } from "./naming.ts"
-import { mostPartitions, whole } from "./settings.ts"
-import { timeOf } from "./time.ts"
+import { mostPartitions, span, whole } from "./settings.ts"
+import { steadyMillis, timeOf } from "./time.ts"
 
 type Refused = ProjectionNotFound | InvalidInput | StoreError
 
@@ -111,24 +111,31 @@ export const repartition = (
     yield* change(named, of, (projections, state) => ifKnown(state, projections.repartition(state.id, count)))
   })
 
+/** Milliseconds between two tries of a switch. */
+const switchEvery = 20
+
+/** Under load a version is some events behind the live one at any time, and has come as far in the next moment. */
 export const switchTo = (
   named: Named,
-  version: number
+  version: number,
+  options: { readonly timeout?: Duration.Input | undefined } = {}
 ): Effect.Effect<"switched" | "wanted", VersionBehind | Refused, EventStore> =>
-  change(
-    named,
-    { version },
-    (projections, state) =>
-      Effect.flatMap(
-        projections.switchTo(state.id),
-        (answer): Effect.Effect<"switched" | "wanted", VersionBehind | ProjectionNotFound> =>
-          answer === "behind"
-            ? Effect.fail(new VersionBehind({ projection: state.name, version }))
-            : answer === "unknown"
-            ? Effect.fail(notFound(state))
-            : Effect.succeed(answer)
-      )
-  )
+  Effect.gen(function*() {
+    const timeout = yield* span("timeout", options.timeout ?? "5 seconds", 0)
+    const clock = yield* Clock.Clock
+    const until = steadyMillis(clock) + Duration.toMillis(timeout)
+    while (true) {
+      const state = yield* stateOf(nameOf(named), { version })
+      const answer = yield* change(state.name, { version }, ({ switchTo }) => switchTo(state.id))
+      if (answer === "unknown") return yield* notFound(state)
+      if (answer !== "behind") return answer
+      const left = until - steadyMillis(clock)
+      if (state.stage === "building" || state.status !== "running" || left <= 0) {
+        return yield* new VersionBehind({ projection: state.name, version })
+      }
+      yield* Effect.sleep(Math.min(switchEvery, Math.ceil(left)))
+    }
+  })
 
 export const rollBack = (named: Named): Effect.Effect<number, NoPreviousVersion | Refused, EventStore> =>
   change(nameOf(named), undefined, (projections, { name }) =>

@@ -86,11 +86,9 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
         isApplied: definition.isInline && options.isSwitching
       }
       yield* core.annotated(
-        Effect.logInfo(
-          options.isSwitching && !wasLive
-            ? "The projection has caught up, and is live now"
-            : "The projection has caught up"
-        )
+        options.isSwitching && !wasLive
+          ? Effect.logInfo("The projection has caught up, and is the live version now")
+          : Effect.logDebug("The projection has caught up")
       )
       core.changed()
     })

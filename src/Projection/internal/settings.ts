@@ -28,13 +28,17 @@ export const whole = (field: string, number: number, most = maxCount): Effect.Ef
     ? Effect.succeed(number)
     : refuse(field, `is ${String(number)}, which is not a whole number from 1 to ${most}`)
 
-/** A time span of at least a millisecond. */
-export const span = (field: string, given: Duration.Input): Effect.Effect<Duration.Duration, InvalidInput> => {
+/** A time span, of at least a millisecond where no other is given. */
+export const span = (
+  field: string,
+  given: Duration.Input,
+  least = 1
+): Effect.Effect<Duration.Duration, InvalidInput> => {
   const duration = Option.getOrUndefined(Duration.fromInput(given))
   const millis = duration === undefined ? NaN : Duration.toMillis(duration)
-  return duration !== undefined && millis >= 1 && millis <= maxCount
+  return duration !== undefined && millis >= least && millis <= maxCount
     ? Effect.succeed(duration)
-    : refuse(field, `is no time from 1 ms to ${maxCount} ms`)
+    : refuse(field, `is no time from ${least} ms to ${maxCount} ms`)
 }
 
 const oneOf = <const A extends string>(

@@ -252,8 +252,16 @@ export const isAllowed = (version: Version, advance: Advance, transaction: Trans
   const partition = version.partitions.get(transaction, advance.partition)
   return partition !== undefined && partition.epoch === advance.epoch && partition.position === advance.from &&
     version.status === "running" && version.activation === undefined &&
-    (version.stopAt === null || advance.to <= version.stopAt)
+    (version.stopAt === null || advance.to <= version.stopAt) && isParked(version, advance.unpark, transaction)
 }
+
+/** Whether events are set aside: who does not know whether they were finished already has to be told. */
+const isParked = (version: Version, unpark: Advance["unpark"], transaction: Transaction | undefined): boolean =>
+  unpark === undefined ||
+  unpark.positions.every((position) => {
+    const name = nameOf({ key: unpark.key, position })
+    return version.parked.get(transaction, name) !== undefined
+  })
 
 /** Moves a partition for a transaction; answers what happens when that is stored. */
 export const advance = (version: Version, asked: Advance, transaction: Transaction, now: number): Ending => {
