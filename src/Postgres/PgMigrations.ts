@@ -8,8 +8,9 @@ import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { statements as createEvents } from "./migrations/0001_create_events.ts"
 import { statements as createSubscriptions } from "./migrations/0002_create_subscriptions.ts"
 import { statements as createProjections } from "./migrations/0003_create_projections.ts"
-import { statements as createDocuments } from "./migrations/0004_create_documents.ts"
-import { statements as createTimers } from "./migrations/0005_create_timers.ts"
+import { statements as operateProjections } from "./migrations/0004_operate_projections.ts"
+import { statements as createDocuments } from "./migrations/0005_create_documents.ts"
+import { statements as createTimers } from "./migrations/0006_create_timers.ts"
 import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
@@ -28,6 +29,7 @@ const migrations: ReadonlyArray<{ readonly name: string; readonly statements: Re
   { name: "create_events", statements: createEvents },
   { name: "create_subscriptions", statements: createSubscriptions },
   { name: "create_projections", statements: createProjections },
+  { name: "operate_projections", statements: operateProjections },
   { name: "create_documents", statements: createDocuments },
   { name: "create_timers", statements: createTimers }
 ]

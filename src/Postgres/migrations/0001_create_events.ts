@@ -91,7 +91,9 @@ export const statements: ReadonlyArray<string> = [
   // one each time that it comes into force.
   `CREATE FUNCTION wanted_inline(p_inline json, p_stream text[], p_type text[], p_tags text[])
 RETURNS TABLE (mark text, name text, version integer)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  RETURN QUERY
   SELECT i.mark, i.name, i.version
   FROM json_to_recordset(p_inline) AS i(
     mark text, name text, version integer, types text[], categories text[], prefix text, tags text[]
@@ -102,7 +104,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
       AND (i.categories IS NULL OR split_part(e.stream_id, '-', 1) = ANY (i.categories))
       AND (i.prefix IS NULL OR starts_with(e.stream_id, i.prefix))
       AND (i.tags IS NULL OR e.tags::text[] @> i.tags)
-  )
+  );
+END
 $$`,
 
   // Refuses to store events that an inline projection wants, in a transaction that does not apply it.
@@ -680,6 +683,6 @@ $$`,
   `CREATE TRIGGER events_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_events()`,
 
-  `REVOKE ALL ON FUNCTION log_head, wanted_inline, require_inline, condition_broken_at, repeated_entry, append_events, append_event, store_staged_append, change_stream,
-  open_log, refuse_change_of_events FROM PUBLIC`
+  `REVOKE ALL ON FUNCTION log_head, wanted_inline, require_inline, condition_broken_at, repeated_entry, append_events,
+  append_event, store_staged_append, change_stream, open_log, refuse_change_of_events FROM PUBLIC`
 ]

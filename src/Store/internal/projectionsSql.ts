@@ -321,11 +321,11 @@ export const finishCompletion = (schema: string, id: number, isSwitching: boolea
   params: [id, isSwitching, BigInt(handled)]
 })
 
-/** Answers what the status was, `null` where there is no such version, "live" where that is so and must not be. */
-export const pauseProjection = (schema: string, id: number, unlessLive: boolean): Statement => ({
+/** Answers what the status was, `null` where there is no such version, "live" where it must not be dropped. */
+export const pauseProjection = (schema: string, id: number, isDropping: boolean): Statement => ({
   text: `
       SELECT ${schema}.pause_projection($1::int4, $2::bool)`,
-  params: [id, unlessLive]
+  params: [id, isDropping]
 })
 
 export const resumeProjection = (schema: string, id: number): Statement => ({

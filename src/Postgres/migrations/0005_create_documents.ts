@@ -4,10 +4,7 @@
  * Frozen once released.
  */
 
-/** Made while the tables are empty, and right for millions of rows: each key is a probe of its own. */
-const plans = `
-  SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off SET enable_bitmapscan TO off
-  SET enable_hashjoin TO off SET enable_mergejoin TO off SET jit TO off`
+import { plans } from "./0003_create_projections.ts"
 
 export const statements: ReadonlyArray<string> = [
   // Without a state it is a key that somebody locked while there was no document.
