@@ -10,7 +10,7 @@ import { fails, freshStream, notes, texts } from "../../src/Testing/internal/rul
 describe("projections in memory", () => {
   it.effect(
     "never move a checkpoint back or let two own a partition, in many programs",
-    () => Effect.flatMap(EventStore, (store) => checkRunners(store, 1000)).pipe(Effect.provide(EventStore.layerMemory)),
+    () => Effect.flatMap(EventStore, (store) => checkRunners(store, 300)).pipe(Effect.provide(EventStore.layerMemory)),
     60_000
   )
 
@@ -69,6 +69,28 @@ describe("projections in memory", () => {
       const error = Option.getOrThrow(Exit.findErrorOption(refused[0]!))
       assert.include(error, { _tag: "StoreError", isRetryable: true, outcome: "not-stored" })
       assert.deepStrictEqual(yield* version.documents, { a: 1, b: 1 })
+    }).pipe(Effect.provide(EventStore.layerMemory)))
+
+  it.effect("let a transaction wait for one that has given up waiting for it", () =>
+    Effect.gen(function*() {
+      const store = yield* EventStore
+      const { id } = yield* makeVersion(store)
+      const lock = (key: string) => storageOf(store).documents.load(id, [key], { isLocking: true })
+      const [first, second] = [yield* Latch.make(), yield* Latch.make()]
+      const one = yield* Effect.forkChild(store.transaction(Effect.gen(function*() {
+        yield* lock("a")
+        yield* Effect.andThen(first.open, second.await)
+        yield* lock("b")
+      })))
+      yield* store.transaction(Effect.gen(function*() {
+        yield* Effect.andThen(lock("b"), first.await)
+        const waiting = yield* Effect.forkChild(lock("a"))
+        yield* Effect.yieldNow
+        yield* Fiber.interrupt(waiting)
+        yield* second.open
+        yield* Effect.yieldNow
+      }))
+      yield* Fiber.join(one)
     }).pipe(Effect.provide(EventStore.layerMemory)))
 
   it.effect("refuse a fibre that goes on after its transaction, and keep no lock for it", () =>

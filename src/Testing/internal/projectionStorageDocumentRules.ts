@@ -106,16 +106,22 @@ export const projectionStorageDocumentRules: Rules = (rule, { transactions }) =>
     const version = yield* makeVersion(store)
     const { load, save } = storageOf(store).documents
     const { id } = version
+    yield* save(id, [{ key: "z", state: "0" }])
     yield* store.transaction(Effect.gen(function*() {
       yield* save(id, [{ key: "a", state: "1" }, { key: "b", state: "1" }])
       const part = store.transaction(Effect.gen(function*() {
         yield* save(id, [{ key: "a", state: "2" }, { key: "b", state: null }, { key: "c", state: "2" }])
         equal(object(yield* load(id, ["a", "b", "c"], { isLocking: false })), { a: "2", c: "2" })
+        equal(yield* version.documents, { a: 2, c: 2, z: 0 })
         return yield* Effect.fail({ _tag: "OnPurpose" } as const)
       }))
       yield* fails(part, "OnPurpose")
       equal(object(yield* load(id, ["a", "b", "c"], { isLocking: false })), { a: "1", b: "1" })
-      yield* store.transaction(save(id, [{ key: "d", state: "1" }]))
+      equal(yield* version.documents, { a: 1, b: 1, z: 0 })
+      yield* store.transaction(Effect.gen(function*() {
+        yield* save(id, [{ key: "d", state: "1" }, { key: "z", state: null }])
+        equal(yield* version.documents, { a: 1, b: 1, d: 1 })
+      }))
       equal(object(yield* load(id, ["d"], { isLocking: false })), { d: "1" })
     }))
     equal(yield* version.documents, { a: 1, b: 1, d: 1 })
@@ -209,7 +215,7 @@ const openDocumentRules: Rules = (rule) => {
       store.transaction(Effect.gen(function*() {
         yield* load(version.id, ["a"], { isLocking: true })
         yield* opened.open
-        yield* Effect.never
+        return yield* Effect.never
       }))
     )
     yield* opened.await

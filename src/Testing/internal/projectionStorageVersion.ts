@@ -87,7 +87,7 @@ export const makeVersion = Effect.fnUntraced(
       ownFirst: (runner: string, now?: number, lease?: Duration.Duration) =>
         Effect.map(claim(runner, now, lease), ({ partitions }): OwnedPartition => {
           assert.isDefined(partitions[0])
-          return partitions[0]!
+          return partitions[0]
         }),
       /** Moves a checkpoint; answers whether it was moved. */
       move: (owned: Owned, to: number, options?: Partial<Advance>) =>
