@@ -34,7 +34,7 @@ export const makeMoving = (
       telemetry.count("moved")
       telemetry.count("sent", decision.sent.length)
       if (decision.isEnd) telemetry.count("ended")
-      for (const at of decision.timers.values()) if (at !== null) timers.onSet(at)
+      timers.onSet([...decision.timers.values()].filter((at) => at !== null))
     })
 
   return (delivery) =>

@@ -1,4 +1,4 @@
-import { type Clock, DateTime, Effect } from "effect"
+import { type Clock, DateTime, Duration, Effect } from "effect"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { Timer } from "../../Store/ProjectionStorage.ts"
@@ -11,7 +11,10 @@ import { Signal } from "./signal.ts"
 import { timeOf } from "./time.ts"
 
 /** Milliseconds after which timers are looked for that another program may have set, and not lived to fire. */
-const pollMillis = 1000
+const othersMillis = 1000
+
+/** Milliseconds to wait where they cannot be looked for. */
+const troubleMillis = 1000
 
 /** Timers that are looked at together, and those of them that are fired at a time. */
 const timersAtATime = 100
@@ -24,8 +27,12 @@ export class ProcessTimers {
   private readonly telemetry: ProcessTelemetry
   private readonly clock: Clock.Clock
   private readonly signal = new Signal()
+  private readonly pollMillis: number
+  /** Under which name the programs of this process tell each other that timers were set. */
+  private readonly news: string
   /** It looks again at this time at the latest, in milliseconds since 1970. */
   private looksAt = 0
+  private isTelling = false
 
   constructor(
     store: EventStore["Service"],
@@ -37,14 +44,30 @@ export class ProcessTimers {
     this.definition = definition
     this.telemetry = telemetry
     this.clock = clock
+    this.news = `process/${definition.name}`
+    // where nobody can be heard, the storage knows how soon to look
+    this.pollMillis = store.storage.listen === undefined ? Duration.toMillis(store.tail.poll) : othersMillis
   }
 
-  /** A timer was set in this program. */
-  onSet(at: DateTime.Utc): void {
-    if (DateTime.toEpochMillis(at) < this.looksAt) this.signal.raise()
+  /** Timers were set in this program. */
+  onSet(times: ReadonlyArray<DateTime.Utc>): void {
+    if (times.length === 0) return
+    if (times.some((at) => DateTime.toEpochMillis(at) < this.looksAt)) this.signal.raise()
+    this.isTelling = true
+    this.store.tail.changed(this.news)
+    this.isTelling = false
   }
 
-  readonly run: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
+  private readonly onNews = (): void => {
+    if (!this.isTelling) this.signal.raise()
+  }
+
+  /** Fires timers for ever. */
+  get run(): Effect.Effect<never> {
+    return Effect.scoped(Effect.andThen(this.store.tail.watch(this.news, this.onNews), this.work))
+  }
+
+  private readonly work: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
     const { clock, definition, signal, store: { storage: { projections } } } = this
     const due = Effect.suspend(() => projections.timers.due(definition.name, timersAtATime, timeOf(clock)))
     while (true) {
@@ -55,14 +78,15 @@ export class ProcessTimers {
       const fired = yield* Effect.forEach(timers, (timer) => this.fire(timer), { concurrency })
       // there may be more of them; but what cannot be fired must not keep this busy
       if (fired.includes(true)) continue
-      const millis = Math.min(pollMillis, Math.max(1, Math.ceil(nextIn ?? Infinity)))
+      const most = timers.length > 0 ? troubleMillis : this.pollMillis
+      const millis = Math.min(most, Math.max(1, Math.ceil(nextIn ?? Infinity)))
       this.looksAt = clock.currentTimeMillisUnsafe() + millis
       yield* Effect.raceFirst(signal.wait, Effect.sleep(millis))
     }
   }).pipe(
     // nothing that is tried again helps, but the time may come when it does
     Effect.tapCause((cause) => Effect.logError(`The timers of ${this.definition.name} cannot be looked for`, cause)),
-    Effect.catchCause(() => Effect.sleep(pollMillis)),
+    Effect.catchCause(() => Effect.sleep(troubleMillis)),
     Effect.forever
   )
 
