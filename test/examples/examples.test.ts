@@ -61,6 +61,33 @@ refused: account-anna is at 2, expected 1
 refused: day-monday is at 2, expected 1
 ben still has 1 event`,
 
+  "order-process": `
+in-time: please pay 500
+in-time
+  OrderPlaced -> RequestPayment
+  PaymentReceived -> ShipOrder
+  OrderShipped (the end)
+too-late: please pay 700
+too-late: we return 700
+too-late
+  OrderPlaced -> RequestPayment
+  TimerFired -> CancelOrder
+  PaymentReceived -> Refund
+cancelled: please pay 900
+cancelled: we return 400
+a timer of too-late: afterwards
+a timer of cancelled: afterwards
+cancelled
+  OrderPlaced -> RequestPayment
+  PaymentReceived
+  OrderCancelled -> Refund
+  TimerFired (the end)
+restarted: please pay 300
+the program has ended, the time goes on
+restarted
+  OrderPlaced -> RequestPayment
+  TimerFired -> CancelOrder`,
+
   raw: `
 Event 2 of stream account-1 (position 2) is of the unknown type Blocked version 1
 typed Opened, limit 5
@@ -141,7 +168,26 @@ events in the log: 1`,
 5 Paid v1 -> {"_tag":"Paid","cents":1250,"currency":"CHF"}
 6 AddedAndPlaced v1 -> {"_tag":"Added","sku":"pot","quantity":1}
 6+1 AddedAndPlaced v1 -> {"_tag":"Placed","by":"ben"}
-7 Paid v2 -> {"_tag":"Paid","cents":100,"currency":"EUR"}`
+7 Paid v2 -> {"_tag":"Paid","cents":100,"currency":"EUR"}`,
+
+  workflow: `
+short
+  book flight EF-4
+  book hotel Layer
+  charge 400
+booked: ticket of book flight EF-4
+long
+  book flight EF-4
+  book hotel Layer
+  cancel hotel Layer
+  cancel flight EF-4
+refused: the card was declined
+last
+  book flight EF-4
+  book hotel Layer
+  charge 100
+booked: ticket of book flight EF-4
+events: 6
 }
 
 const env = { ...process.env, NODE_OPTIONS: "", NO_COLOR: "1" }
