@@ -10,7 +10,7 @@ import type { Worker } from "./worker.ts"
 
 /** Milliseconds until another try, where others have to come as far first. */
 const shortest = 25
-const longest = 1000
+const longest = 200
 
 /**
  * Completes a version that has caught up with all partitions: indexes, and then the switch where that is wanted. A worker does

@@ -66,15 +66,11 @@ export class Core {
   steadily<A, E, R>(
     what: string,
     effect: Effect.Effect<A, E, R>,
-    onError: () => void = () => {}
+    onError: (error: StoreError) => Effect.Effect<void> = () => Effect.void
   ): Effect.Effect<A, E, R> {
-    const { name, version } = this.options.definition
     return retryPassing(effect, (error) => {
-      onError()
-      return Effect.annotateLogs(
-        Effect.logWarning(`The projection ${name} cannot be ${what} for now`, error.message),
-        { projection: name, version }
-      )
+      const warning = Effect.logWarning(`The projection cannot be ${what} for now`, error.message)
+      return Effect.andThen(this.annotated(warning), onError(error))
     })
   }
 

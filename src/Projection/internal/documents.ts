@@ -102,6 +102,7 @@ interface Shape<S> {
 
 /** A document as it is kept (`null`: not at all), and its state. */
 interface Document<S> {
+  readonly key: string
   state: S | undefined
   text: string | null
 }
@@ -112,18 +113,23 @@ const applying =
     Effect.suspend(() => {
       // the events, and next to each the document it is for
       const changes: Array<Recorded<any>> = []
-      const keys: Array<string> = []
+      const changed: Array<Document<S>> = []
       const touched = new Map<string, Document<S>>()
       const cache = cacheOf<S>(target)
       const missing: Array<string> = []
       const add = (recorded: Recorded<any>, key: string): void => {
         if (!target.owns(key)) return
+        let document = touched.get(key)
+        if (document === undefined) {
+          document = cache?.get(key)
+          if (document === undefined) {
+            document = { key, state: undefined, text: null }
+            missing.push(key)
+          }
+          touched.set(key, document)
+        }
         changes.push(recorded)
-        keys.push(key)
-        if (touched.has(key)) return
-        const known = cache?.get(key)
-        if (known === undefined) missing.push(key)
-        touched.set(key, known ?? { state: undefined, text: null })
+        changed.push(document)
       }
       for (const recorded of events) {
         if (keysOf === undefined) add(recorded, recorded.streamId)
@@ -135,22 +141,26 @@ const applying =
       const loading = missing.length === 0
         ? Effect.void
         : Effect.map(documents.load(target.id, missing, { isLocking: target.isInline }), (found) => {
-          for (const [key, text] of found) touched.set(key, { state: decode(text), text })
+          for (const [key, text] of found) {
+            const document = touched.get(key)!
+            document.state = decode(text)
+            document.text = text
+          }
         })
       return Effect.flatMap(loading, () => {
         for (let i = 0; i < changes.length; i++) {
           const recorded = changes[i]!
-          const document = touched.get(keys[i]!)!
+          const document = changed[i]!
           const handler = handlers.get(recorded.event._tag) ?? noHandler(recorded)
-          const state = document.state === undefined ? initial(keys[i]!) : document.state
-          document.state = handler(state, recorded, keys[i]!)
+          const state = document.state === undefined ? initial(document.key) : document.state
+          document.state = handler(state, recorded, document.key)
         }
         const saved: Array<DocumentChange> = []
-        for (const [key, document] of touched) {
+        for (const document of touched.values()) {
           const text = document.state === undefined ? null : encode(document.state)
-          if (text !== document.text) saved.push({ key, state: text })
+          if (text !== document.text) saved.push({ key: document.key, state: text })
           document.text = text
-          cache?.set(key, document)
+          cache?.set(document.key, document)
         }
         return saved.length === 0 ? Effect.void : documents.save(target.id, saved)
       })
@@ -162,39 +172,35 @@ const noHandler = ({ event, position, streamId, streamVersion }: Recorded<any>):
   )
 }
 
-/** Most documents, and characters of them, that an owner keeps in memory. */
+/** Most documents, and characters of them, of a generation. */
 const mostDocuments = 20_000
-const mostCharacters = 16 * 1024 * 1024
+const mostCharacters = 8 * 1024 * 1024
 
 /**
  * Documents that were used last, by the only one who may write them. Filled by a transaction that may yet fail: then all of
  * it is thrown away.
+ *
+ * Two generations: what is not used while one fills up is forgotten with the other. Taking entries out of a `Map` one by one
+ * costs more than all else here.
  */
 class Cache<S> {
-  private readonly documents = new Map<string, Document<S>>()
+  private young = new Map<string, Document<S>>()
+  private old = new Map<string, Document<S>>()
   private characters = 0
 
   get(key: string): Document<S> | undefined {
-    const document = this.documents.get(key)
-    if (document === undefined) return undefined
-    // while it is in use its length may change
-    this.documents.delete(key)
-    this.characters -= lengthOf(key, document)
-    return document
+    return this.young.get(key) ?? this.old.get(key)
   }
 
   set(key: string, document: Document<S>): void {
-    this.documents.set(key, document)
-    this.characters += lengthOf(key, document)
-    while (this.documents.size > mostDocuments || this.characters > mostCharacters) {
-      const [oldest, last] = this.documents.entries().next().value!
-      this.documents.delete(oldest)
-      this.characters -= lengthOf(oldest, last)
-    }
+    this.young.set(key, document)
+    this.characters += key.length + (document.text?.length ?? 0)
+    if (this.young.size < mostDocuments && this.characters < mostCharacters) return
+    this.old = this.young
+    this.young = new Map()
+    this.characters = 0
   }
 }
-
-const lengthOf = <S>(key: string, { text }: Document<S>): number => key.length + (text?.length ?? 0)
 
 const cacheOf = <S>({ kept }: Target): Cache<S> | undefined => {
   if (kept === undefined) return undefined

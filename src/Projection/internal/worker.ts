@@ -16,6 +16,9 @@ import { type Work, type Worked, workThrough } from "./working.ts"
 /** Milliseconds after which a checkpoint that only passes over events is written. */
 const idleMillis = 250
 
+/** Stored events that are read at a time, at least. */
+const leastPage = 500
+
 /** What a transaction of a partition does beside applying events. */
 type Step = Pick<Advance, "to" | "eventId" | "park" | "unpark"> & { readonly isCaughtUp: boolean }
 
@@ -89,7 +92,8 @@ export class Worker {
     const { definition, filter, settings, store } = this.core.options
     const { of, partition } = this.owned
     this.follower = yield* store.tail.follow(filter, placeOf(this.owned))
-    const limit = this.isBulk ? settings.bulk : settings.batch
+    // small transactions are no reason to read little
+    const limit = Math.max(leastPage, this.isBulk ? settings.bulk : settings.batch)
     const reader = new Reader({ follower: this.follower, definition, partition, of, limit })
     let ahead: Fiber.Fiber<Read, unknown> | undefined
     while (!this.isLeft) {
@@ -331,12 +335,15 @@ export class Worker {
       const effect = applied.length === 0
         ? undefined
         : Effect.suspend(() => this.applying(applied, attempt, owns, kept))
+      let troubles = 0
       const asked = core.steadily(
         "moved on",
         Effect.suspend(() => store.storage.projections.advanceWith(advance(), effect)),
-        () => {
+        (error) => {
           kept = new Map()
           telemetry.count("storeRetries")
+          // what goes on for long, operators have to see
+          return ++troubles % 5 === 0 ? Effect.ignore(this.reportTrouble(error.message)) : Effect.void
         }
       )
       return Effect.map(asked, (answer) => {
@@ -414,6 +421,14 @@ export class Worker {
     return this.rate > 0
       ? this.rate
       : Math.round((this.counted + more) / (Math.max(1, this.core.millis - this.ratedAt) / 1000))
+  }
+
+  /** Notes what keeps it from going on, unless the storage does not answer. */
+  private reportTrouble(error: string): Effect.Effect<unknown, unknown> {
+    const { core, owned: { epoch, partition } } = this
+    const { id, store } = core.options
+    const failure = { error, position: null, isFatal: false }
+    return Effect.timeoutOption(store.storage.projections.report({ id, partition, epoch }, failure), "1 second")
   }
 
   private report(error: string, position: number | null, isFatal: boolean): Effect.Effect<void, unknown> {
