@@ -286,8 +286,9 @@ export interface Options<
   /** The events that it reacts to: a category or several. */
   readonly from: C
   /**
-   * The id of the process that an event belongs to, 1 to about 400 printable characters; `undefined` for an event that is of
-   * no concern. See also {@link byStreamId} and {@link byCorrelationId}.
+   * The id of the process that an event belongs to; `undefined` for an event that is of no concern. The names of streams are
+   * made of it, so `<name>.commands-<id>` must have no more than 512 characters, all printable. See also {@link byStreamId}
+   * and {@link byCorrelationId}.
    */
   readonly correlate: (recorded: Recorded<PersistentSubscription.Out<NoInfer<C>>>) => string | undefined
   /**

@@ -2,6 +2,7 @@ import { DateTime, Duration, Effect, Option, Schema } from "effect"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { Entry } from "../../Store/EventStore.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
+import { Retry } from "../../Subscription/Delivery.ts"
 import type { Any, Outcome, Process, Step } from "../ProcessManager.ts"
 import { type AnyHandler, type ProcessDefinition, TypeId } from "./processDefinition.ts"
 import { TimerFired } from "./processEvents.ts"
@@ -66,7 +67,8 @@ export const decide = (
     const { event } = recorded
     if (!concerns(definition, process, event)) return Effect.succeed(undefined)
     const [handler, what] = handlerOf(definition, event)
-    if (handler === undefined) return refuse(definition, `is missing for ${what}`)
+    // a newer program may have it, which runs beside this one or soon in its place
+    if (handler === undefined) return Effect.fail(new Retry({ reason: `${definition.name} does not handle ${what}` }))
     const context = { id: process.id, now, recorded, timers: withoutFired(process, event) }
     const answer = handler(process.state, event, context)
     const check = (answer: unknown) => toDecision(definition, process, answer, now)
