@@ -1,20 +1,13 @@
 /** What views promise beyond the contract: clocks that step back, pages that are not read, and mistakes of the program. */
 import { assert, describe, it } from "@effect/vitest"
-import { layer } from "@effect/vitest"
 import { DateTime, Effect, Schema, Stream } from "effect"
 import { Category, EventStore, type Recorded, View } from "effect-eventstore"
 import { TestClock } from "effect/testing"
-import { ruleOf } from "../../src/Testing/internal/rule.ts"
-import { viewRules } from "../../src/Testing/internal/viewRules.ts"
 import { note, Notes } from "../support/Notes.ts"
 
 const Texts = View.make(Notes, {
   initial: [] as ReadonlyArray<string>,
   evolve: { Noted: (texts, { event }) => [...texts, event.text] }
-})
-
-layer(EventStore.layerMemory, { excludeTestServices: true })("views (memory)", (it) => {
-  viewRules(ruleOf(it), { transactions: "concurrent" })
 })
 
 describe("views", () => {

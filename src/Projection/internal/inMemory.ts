@@ -61,7 +61,8 @@ export const inMemory = <C extends Source, S>(options: InMemoryOptions<C, S>): E
       ended: yield* Deferred.make<void, InMemoryError>()
     })
     yield* fold.catchUp
-    yield* Effect.forkScoped(fold.follow)
+    // at once: what is interrupted before it began tells nobody that it ended
+    yield* Effect.forkScoped(fold.follow, { startImmediately: true })
     return fold
   })
 
@@ -177,7 +178,10 @@ class Fold<S> implements InMemory<S> {
   }
 
   private tell(): void {
-    for (const resume of this.waiting) resume()
+    // some go on at once, and wait again
+    const waiting = [...this.waiting]
+    this.waiting.clear()
+    for (const resume of waiting) resume()
   }
 
   private readonly moved: Effect.Effect<void> = Effect.callback((resume) => {
