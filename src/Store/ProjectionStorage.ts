@@ -317,7 +317,10 @@ export interface ProjectionStorage {
   readonly switchTo: (id: number) => Effect.Effect<"switched" | "wanted" | "behind" | "unknown", StoreError>
   /** Makes the version live that was live before. Answers its number, or `undefined` where there is none. */
   readonly rollBack: (name: string) => Effect.Effect<number | undefined, StoreError>
-  /** Removes a version and all it keeps, its tables too. */
+  /**
+   * Removes a version and all it keeps, its tables too. `"live"`, and nothing happens, where it is: unless it is the only one
+   * of its name, and not running. Where removing fails half-way, it is left paused.
+   */
   readonly drop: (id: number) => Effect.Effect<"dropped" | "live" | "unknown", StoreError>
 
   /** In order of positions, after a position. */

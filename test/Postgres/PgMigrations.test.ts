@@ -5,7 +5,9 @@ import { Effect, Redacted, Stream } from "effect"
 import { Category, EventStore, PgEventStore, PgliteEventStore, PgMigrations } from "effect-eventstore"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { note, Notes, open, openStore, recorded, texts } from "../support/Notes.ts"
+import { complete, makeInline, makeVersion } from "../../src/Testing/internal/projectionStorageVersion.ts"
+import { notes } from "../../src/Testing/internal/rule.ts"
+import { note, Notes, open, openStore, recorded, type Store, texts } from "../support/Notes.ts"
 import { schemaDump } from "../support/schemaDump.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
@@ -18,6 +20,71 @@ const migrated = (url: string, options?: PgMigrations.MigrationOptions) =>
 
 const inDatabase = <A, E, R>(body: (sql: PgClient.PgClient) => Effect.Effect<A, E, R>) =>
   Effect.provide(PgClient.PgClient.use(body), TestPostgres.layer)
+
+/** Everything that a storage offers to projections, but tables. */
+const useProjections = (store: Store) =>
+  Effect.gen(function*() {
+    const { projections } = store.storage
+    const version = yield* makeVersion(store, { partitions: 2 })
+    const { id, name } = version
+    yield* projections.setUpWith(
+      id,
+      projections.documents.save(id, [{ key: "k", state: "1" }, { key: "l", state: null }])
+    )
+    const [owned] = yield* version.own("a")
+    const parked = { key: "k", position: 1, attempts: 1, error: "no" }
+    yield* version.moveWith(
+      owned!,
+      1,
+      projections.documents.load(id, ["k"], { isLocking: true }).pipe(
+        Effect.andThen(projections.documents.load(id, ["k"], { isLocking: false })),
+        Effect.andThen(projections.links.add(id, [{ key: "k", position: 2 }])),
+        Effect.andThen(projections.timers.change("p", [{ key: "k", name: "t", at: 1 }, { key: "l", name: "t", at: 1 }]))
+      ),
+      { park: [parked], isBulk: true }
+    )
+    assert.strictEqual((yield* projections.parked(id, { key: "k", after: 0, limit: 9 })).length, 1)
+    assert.strictEqual((yield* projections.parked(id, { key: undefined, after: 0, limit: 9 })).length, 1)
+    assert.strictEqual(yield* projections.replay(id, ["k"]), 1)
+    const partition = (yield* version.own("a"))[0]!
+    yield* projections.replayFailed({ ...partition, id }, { key: "k", position: 1, error: "no" })
+    yield* projections.report({ ...partition, id }, { error: "no", position: 1, isFatal: true })
+    assert.strictEqual(yield* projections.discard(id, undefined), 1)
+    yield* projections.resume(id)
+    assert.strictEqual((yield* projections.documents.read(name, ["k"]))!.found.get("k"), "1")
+    assert.strictEqual((yield* projections.documents.page(id, { prefix: "k", after: "", limit: 9 })).length, 1)
+    const links = { direction: "forward", from: 1, to: 9, limit: 9, bytes: 1000 } as const
+    assert.strictEqual((yield* projections.links.page(id, "k", links)).events.length, 1)
+    assert.deepStrictEqual(yield* projections.links.keys(id, { prefix: "", after: "", limit: 9 }), [{
+      key: "k",
+      count: 1
+    }])
+    const { timers: [timer] } = yield* projections.timers.due("p", 1, undefined)
+    assert.isTrue(yield* projections.timers.take("p", timer!))
+    yield* projections.timers.clear("p", "l")
+    assert.deepStrictEqual(yield* projections.timers.list("p", 9), [])
+    assert.strictEqual((yield* projections.progress(name))?.version, 1)
+    yield* projections.release(id, "a")
+    yield* projections.repartition(id, 1)
+    const next = yield* makeVersion(store, { name, version: 2 })
+    const [first] = yield* next.own("a")
+    yield* next.move(first!, 1, { isCaughtUp: true })
+    assert.isTrue(yield* projections.completeWith(next.id, { isSwitching: true }, () => Effect.void))
+    assert.strictEqual(yield* projections.rollBack(name), 1)
+    assert.strictEqual(yield* projections.switchTo(next.id), "switched")
+    assert.isTrue(yield* projections.reset(id))
+    assert.strictEqual(yield* projections.drop(id), "dropped")
+    const { category, version: inline } = yield* makeInline(store)
+    yield* complete(store, inline)
+    const stream = category.stream("1")
+    const append = Effect.andThen(
+      projections.beginInline([inline.id], [stream.streamId]),
+      store.append(stream, notes("applied"))
+    )
+    yield* store.transaction(append)
+    assert.strictEqual((yield* Effect.flip(store.append(stream, notes("past"))))._tag, "InlineProjectionMissing")
+    yield* projections.pause(inline.id)
+  })
 
 describe("PgMigrations", () => {
   it.live("lets twenty processes migrate an empty database at once", () =>
@@ -183,19 +250,23 @@ describe("PgMigrations", () => {
     inDatabase((sql) =>
       Effect.gen(function*() {
         const statements = PgMigrations.statements()
-        const first = statements.findIndex((statement) => statement.startsWith("INSERT INTO migrations"))
-        yield* sql.withTransaction(
-          Effect.forEach(statements.slice(0, first + 1), (statement) => sql.unsafe(statement))
-        )
-        assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), 1)
-        yield* sql`SELECT eventstore.append_event(1, 'notes-a', -1, gen_random_uuid(), 'Noted', 1::int2, '{}', NULL, NULL)`
-        yield* PgMigrations.migrate(sql)
-        assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), PgMigrations.latest)
-        assert.strictEqual(
-          yield* schemaDump(sql, "eventstore"),
-          yield* Effect.promise(() => readFile(fixture, "utf8"))
-        )
-        assert.strictEqual((yield* sql`SELECT position FROM eventstore.events`).length, 1)
+        const ends = statements.flatMap((statement, i) => statement.startsWith("INSERT INTO migrations") ? [i + 1] : [])
+        assert.strictEqual(ends.length, PgMigrations.latest)
+        for (const [i, end] of ends.entries()) {
+          yield* sql`DROP SCHEMA IF EXISTS eventstore CASCADE`
+          yield* sql.withTransaction(
+            Effect.forEach(statements.slice(0, end), (statement) => sql.unsafe(statement))
+          )
+          assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), i + 1)
+          yield* sql`SELECT eventstore.append_event(1, 'notes-a', -1, gen_random_uuid(), 'Noted', 1::int2, '{}', NULL, NULL)`
+          yield* PgMigrations.migrate(sql)
+          assert.strictEqual(yield* PgMigrations.status(sql, "eventstore"), PgMigrations.latest)
+          assert.strictEqual(
+            yield* schemaDump(sql, "eventstore"),
+            yield* Effect.promise(() => readFile(fixture, "utf8"))
+          )
+          assert.strictEqual((yield* sql`SELECT position FROM eventstore.events`).length, 1)
+        }
       })
     ))
 
@@ -249,6 +320,7 @@ describe("PgMigrations", () => {
       yield* store.tombstone(Notes.stream("c"))
       const { store: second } = yield* openStore(asRole.href, { log: 2 })
       assert.strictEqual((yield* second.append(Category.rawStream("x-1"), [])).position, 0)
+      yield* useProjections(store)
 
       // nothing else
       const tables = yield* owner.sql<{ name: string }>`
@@ -278,6 +350,30 @@ describe("PgMigrations", () => {
       yield* refused("ALTER TABLE eventstore.events DISABLE TRIGGER ALL")
       yield* refused("SET session_replication_role TO replica")
       yield* refused("SELECT eventstore.store_staged_append()")
+      const granted = PgMigrations.grants({ role })
+      const functions = yield* owner.sql<{ name: string; call: string }>`
+        SELECT proname AS name, format(
+          'SELECT eventstore.%I(%s)', proname,
+          (SELECT string_agg('NULL::' || format_type(t.type, NULL), ', ') FROM unnest(proargtypes) AS t(type))
+        ) AS call
+        FROM pg_proc
+        WHERE pronamespace = 'eventstore'::regnamespace AND prorettype <> 'trigger'::regtype AND proname <> 'is_expected'`
+      for (const { call } of functions.filter(({ name }) => !granted.includes(`.${name}`))) {
+        yield* refused(call)
+      }
+
+      // tables of its own need a right that is granted for all of the database
+      const version = yield* makeVersion(store, { name: "totals", kind: "tables", schema: "totals_v1" })
+      const setUp = store.storage.projections.setUpWith(version.id, sql`CREATE TABLE totals_v1.sums (n int4)`)
+      const error = yield* Effect.flip(setUp)
+      assert.strictEqual(error._tag, "StoreError")
+      assert.include(error.message, "permission denied for database")
+      yield* owner.sql.unsafe(`GRANT CREATE ON DATABASE ${new URL(url).pathname.slice(1)} TO ${role}`)
+      assert.isTrue(yield* setUp)
+      yield* store.storage.projections.pause(version.id)
+      assert.strictEqual(yield* store.storage.projections.drop(version.id), "dropped")
+      yield* owner.sql.unsafe(`REVOKE CREATE ON DATABASE ${new URL(url).pathname.slice(1)} FROM ${role}`)
+
       assert.strictEqual((yield* Effect.flip(PgMigrations.migrate(sql, { schema: "mine" })))._tag, "SqlError")
     }))
 })
