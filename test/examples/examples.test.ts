@@ -5,6 +5,28 @@ import { promisify } from "node:util"
 
 /** What each example prints, as a user would run it: in a process of its own. */
 const printed: Record<string, string> = {
+  "blue-green": `
+version 1: anna 600, ben 300
+seen meanwhile: 900 orders by version 1, 900 orders by version 2
+version 2: ben 300 for 27000, anna 600 for 7500
+rolled back
+version 1: anna 667, ben 333
+and forward again
+version 2: ben 333 for 29970, anna 667 for 8335
+left: version 2, 1000 events`,
+
+  dashboard: `
+2026-03-01  cancelled  1
+2026-03-01  shipped    1
+2026-03-02  paid       1
+2026-03-02  placed     1
+best: anna 120 (1), carl 90 (1)
+ben pays
+2026-03-01  cancelled  1
+2026-03-01  shipped    1
+2026-03-02  paid       2
+best: ben 200 (1), anna 120 (1)`,
+
   documents: `
 anna: {"items":1,"cents":500}
 ben: none
@@ -187,7 +209,7 @@ last
   book hotel Layer
   charge 100
 booked: ticket of book flight EF-4
-events: 6
+events: 6`
 }
 
 const env = { ...process.env, NODE_OPTIONS: "", NO_COLOR: "1" }
