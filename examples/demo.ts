@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: stores the history of a git repository as events in an embedded Postgres on disk, folds it into a
- * report, starts again from the files, and compares what comes out with what git says.
+ * report, keeps a read model of it with a projection and builds that anew beside the one that is read, starts again from the
+ * files, and compares what comes out with what git says.
  *
  *     npm run demo                                  the repository this stands in
  *     npm run demo -- --repo ../other               another one
@@ -10,12 +11,14 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Option, Path, Schema } from "effect"
 import { EventStore, PgliteEventStore } from "effect-eventstore"
 import { Command, Flag } from "effect/cli"
+import { agrees, ask } from "./demo/activity.ts"
 import { checkAgainstGit } from "./demo/checks.ts"
 import { nothing } from "./demo/escape.ts"
 import * as Git from "./demo/git.ts"
 import { importHistory } from "./demo/importHistory.ts"
+import { project } from "./demo/projecting.ts"
 import { fileAt, makeReport } from "./demo/report.ts"
-import { bold, column, count, faint, green, heading, makeProgress, red, seconds } from "./demo/screen.ts"
+import { bold, column, count, faint, heading, makeProgress, seconds, verdict } from "./demo/screen.ts"
 
 /** An end that is no fault of the program: said in one sentence. */
 class Stopped extends Schema.TaggedError<Stopped>()("Stopped", { reason: Schema.String }) {}
@@ -44,17 +47,26 @@ const demo = Command.make(
       yield* Console.log(`${bold("history")}  ${repo} at ${head.slice(0, 7)}`)
       yield* Console.log(`${bold("store")}    ${dir} ${faint("(PGlite)")}`)
 
-      const before = yield* withStore(dir, Effect.andThen(importAndTell(repo, head), readAndTell(head)))
-      const after = yield* withStore(dir, readAgain(head))
-      const same = before.digest === after.digest
-      yield* verdict(same, "the same result", `${before.digest}${same ? "" : `, now ${after.digest}`}`)
+      const before = yield* withStore(
+        dir,
+        Effect.gen(function*() {
+          yield* importAndTell(repo, head)
+          const report = yield* readAndTell(head)
+          return { report, isAgreed: yield* project(head, report) }
+        })
+      )
+      const { isKept, report } = yield* withStore(dir, readAgain(head))
+      const { digest } = before.report
+      const same = digest === report.digest
+      yield* verdict(same, "the same result", `${digest}${same ? "" : `, now ${report.digest}`}`)
+      yield* verdict(isKept, "the read model as it was left", "")
 
       yield* heading("Compared with git")
-      const checks = yield* checkAgainstGit(repo, head, after)
+      const checks = yield* checkAgainstGit(repo, head, report)
       for (const { command, git, ours, what } of checks) {
         yield* verdict(git === undefined, what, git === undefined ? ours : `${ours}, git says ${git}`, command)
       }
-      if (!same || checks.some(({ git }) => git !== undefined)) {
+      if (!same || !before.isAgreed || !isKept || checks.some(({ git }) => git !== undefined)) {
         return yield* new Stopped({ reason: "Something disagrees." })
       }
     },
@@ -128,15 +140,10 @@ const readAgain = Effect.fn(function*(head: string) {
   const report = yield* makeReport(head)
   yield* heading("Closed, opened again, replayed")
   yield* Console.log(`  ${count(yield* store.head())} events in ${seconds(performance.now() - started)}`)
-  return report
+  return { report, isKept: agrees(yield* ask(head), report) }
 })
 
 const name = (path: string): string => column(path, 40).trimEnd()
-
-const verdict = (holds: boolean, what: string, value: string, command = "") =>
-  Console.log(
-    `  ${holds ? green("ok") : red("no")}  ${column(what, 40)}${value.padEnd(10)}  ${faint(command)}`.trimEnd()
-  )
 
 const headOf = Effect.fn(function*(repo: string) {
   const fs = yield* FileSystem.FileSystem

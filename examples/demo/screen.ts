@@ -27,15 +27,30 @@ export const column = (text: string, width: number): string => {
   return cut.join("").padEnd(width)
 }
 
-/** A line that is drawn anew on a terminal; elsewhere one line for each quarter of the way. */
+/** A claim, whether it holds, and the value it is about. */
+export const verdict = (holds: boolean, what: string, value: string, command = ""): Effect.Effect<void> =>
+  Console.log(
+    `  ${holds ? green("ok") : red("no")}  ${column(what, 40)}${value.padEnd(10)}  ${faint(command)}`.trimEnd()
+  )
+
+/** A bar that is drawn anew on a terminal; elsewhere one line for each quarter of the way. */
 export const makeProgress = (total: number) => {
   let quarters = 0
   return (done: number, text: string): Effect.Effect<void> => {
-    const line = `  ${String(Math.floor((done / total) * 100)).padStart(3)} %  ${text}`
-    if (isTerminal) return Effect.sync(() => void process.stdout.write(`\r\u001b[K${line}${done < total ? "" : "\n"}`))
+    const percent = `${String(Math.floor((done / total) * 100)).padStart(3)} %`
+    if (isTerminal) {
+      const filled = Math.floor((done / total) * barWidth)
+      const bar = "█".repeat(filled) + faint("░".repeat(barWidth - filled))
+      return Effect.sync(() =>
+        void process.stdout.write(`\r\u001b[K  ${bar} ${percent}  ${text}${done < total ? "" : "\n"}`)
+      )
+    }
+    const line = `  ${percent}  ${text}`
     const reached = Math.floor((done / total) * 4)
     if (reached === quarters) return Effect.void
     quarters = reached
     return Console.log(line)
   }
 }
+
+const barWidth = 20

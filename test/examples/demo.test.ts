@@ -51,12 +51,19 @@ const makeOdd = async (name: string, commits: number) => {
   return repo
 }
 
-/** All that the demo compares with git; a run is right when each of them is. */
+/** All that the demo compares; a run is right when each of them is. */
 const assertAgrees = ({ status, stderr, stdout }: ReturnType<typeof demo>) => {
   assert.strictEqual(stderr, "")
-  for (const what of ["the same result", "commits", "authors", "files with their contents", "files as of"]) {
-    assert.match(stdout, new RegExp(`^  ok  ${what}`, "m"), stdout)
-  }
+  const compared = [
+    "the same result",
+    "the read model",
+    "commits",
+    "authors",
+    "files with their contents",
+    "files as of"
+  ]
+  for (const what of compared) assert.match(stdout, new RegExp(`^  ok  ${what}`, "m"), stdout)
+  assert.lengthOf(stdout.match(/^ {2}ok {2}version \d+ agrees with the report/gm)!, 2)
   assert.notMatch(stdout, /^ {2}no {2}/m)
   assert.strictEqual(status, 0)
 }
@@ -69,6 +76,10 @@ describe("demo", { timeout: 120_000 }, () => {
     assertAgrees(run)
     assert.match(run.stdout, /Imported 400 commits\n {2}[\d,]+ events in .* [\d,]+ of them in their old shape/)
     assert.match(run.stdout, /renamed most: .* ← /)
+    assert.match(run.stdout, /100 % {2}version 1 {2}400 events in/)
+    assert.match(run.stdout, /100 % {2}version 2, beside it {2}[\d,]+ events in/)
+    assert.match(run.stdout, /asked all the while: \d+ answers? by version 1, \d+ answers? by version 2$/m)
+    assert.match(run.stdout, /back to version 1, asked, and forward again in/)
     assert.notMatch(run.stdout, /[^\P{C}\n]/u, "no colours and no control characters where there is no terminal")
   })
 
@@ -80,6 +91,8 @@ describe("demo", { timeout: 120_000 }, () => {
     const second = demo("--repo", repo, "--dir", dir)
     assertAgrees(second)
     assert.match(second.stdout, /Nothing new to import/)
+    assert.match(second.stdout, /100 % {2}version 2 {2}0 events in/)
+    assert.match(second.stdout, /100 % {2}version 3, beside it/)
     assert.strictEqual(digestOf(second), digestOf(first))
     git(repo, "checkout", "--quiet", "--force", "main")
     git(repo, "checkout", "--quiet", "-b", "topic", "HEAD~3")
@@ -90,6 +103,7 @@ describe("demo", { timeout: 120_000 }, () => {
     const third = demo("--repo", repo, "--dir", dir)
     assertAgrees(third)
     assert.match(third.stdout, /Imported 2 commits\n {2}4 events/)
+    assert.match(third.stdout, /100 % {2}version 3 {2}3 events in/)
   })
 
   it("goes on where a killed run stopped", async () => {
@@ -174,6 +188,27 @@ describe("demo", { timeout: 120_000 }, () => {
     const full = demo("--repo", repo, "--dir", repo)
     assert.match(full.stderr, /full is neither empty nor a store/)
     assert.strictEqual(full.status, 1)
+  })
+
+  it("ends with 1 where the read model and the log disagree", () => {
+    const repo = makeRepo("tampered")
+    commit(repo, { a: "1\n" })
+    const dir = join(root, "tampered-store")
+    assertAgrees(demo("--repo", repo, "--dir", dir))
+    const script = `
+      import { Effect } from "effect"
+      import { PgliteEventStore } from "effect-eventstore"
+      import { SqlClient } from "effect/sql"
+      const tampered = SqlClient.SqlClient.use((sql) => sql\`DELETE FROM activity_v2.touches\`)
+      await Effect.runPromise(tampered.pipe(Effect.provide(PgliteEventStore.layer({ dataDir: ${
+      JSON.stringify(dir)
+    } }))))`
+    execFileSync(process.execPath, ["--conditions=source", "--input-type=module-typescript", "--eval", script])
+    const run = demo("--repo", repo, "--dir", dir)
+    assert.match(run.stdout, /^ {2}no {2}version 2 agrees with the report/m)
+    // built anew, it is right
+    assert.match(run.stdout, /^ {2}ok {2}version 3 agrees with the report/m)
+    assert.strictEqual(run.status, 1)
   })
 
   it("ends with 1 where the log and git disagree", () => {
