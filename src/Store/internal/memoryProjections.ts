@@ -319,12 +319,14 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
         const version = byId.get(id)
         if (version === undefined) return Effect.succeed(false)
         const { definition, partitions } = version
+        // what is ready is made live by who asks for it: a runner that is late must not undo what an operator did since
+        const maySwitch = () => version.stage === "building" || version.isSwitchWanted || version.isLive
         const isApplying = isSwitching && definition.isInline
         const isDone = () =>
-          version.stage === "ready" && (!isSwitching || version.isLive) &&
-          (!isApplying || version.activation !== undefined)
+          version.stage === "ready" && (!isSwitching || !maySwitch() || version.isLive) &&
+          (!isApplying || !maySwitch() || version.activation !== undefined)
         const isPossible = () =>
-          byId.has(id) && isCaughtUp(version) && (!isSwitching || isApplying || !isBehind(version))
+          byId.has(id) && isCaughtUp(version) && (!isSwitching || maySwitch() && (isApplying || !isBehind(version)))
         let missing: ReadonlyArray<StoredEvent> = []
         const complete = () => {
           version.stage = "ready"
@@ -418,10 +420,13 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
       Effect.sync(() => {
         const version = byId.get(id)
         if (version === undefined) return "unknown"
-        if (version.isLive) return "live"
         const { name } = version.definition
+        const versions = byName.get(name)!
+        // the only one can go where nobody works on it: then there is no such projection any more
+        if (version.isLive && (versions.size > 1 || version.status === "running")) return "live"
         byId.delete(id)
-        byName.get(name)!.delete(version.definition.version)
+        versions.delete(version.definition.version)
+        if (versions.size === 0) byName.delete(name)
         if (previous.get(name) === version) previous.delete(name)
         return "dropped"
       }),

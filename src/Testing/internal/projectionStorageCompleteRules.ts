@@ -129,9 +129,6 @@ export const projectionStorageCompleteRules: Rules = (rule, { transactions }) =>
     equal(yield* switching, false)
     equal(yield* traces.left, "nothing")
     has(yield* next.state(), { stage: "building", isLive: false })
-    equal(yield* completeWith(next.id, { isSwitching: false }, () => Effect.void), true)
-    has(yield* next.state(), { stage: "ready", isLive: false })
-    equal(yield* switching, false)
     equal(yield* next.move(movedTo(owned, 9), 10, { isCaughtUp: true }), true)
     equal(yield* switching, true)
     equal(yield* traces.left, "all")
@@ -140,6 +137,24 @@ export const projectionStorageCompleteRules: Rules = (rule, { transactions }) =>
     equal(yield* progress(live.name), { version: 2, position: 10 })
     equal((yield* next.claim("b")).isLive, true)
     equal(yield* storageOf(store).rollBack(live.name), 1)
+  })
+
+  rule("makes nothing live that was ready before, unless that was asked for", function*(store) {
+    const live = yield* makeVersion(store)
+    const next = yield* makeVersion(store, { name: live.name, version: 2 })
+    const { completeWith, rollBack } = storageOf(store)
+    yield* catchUp(next, "a")
+    equal(yield* completeWith(next.id, { isSwitching: false }, () => Effect.void), true)
+    // a runner that is late, as it may not know what an operator did since
+    const late = completeWith(next.id, { isSwitching: true }, () => Effect.die("it was run"))
+    equal(yield* late, true)
+    has(yield* next.state(), { stage: "ready", isLive: false })
+    equal(yield* storageOf(store).switchTo(next.id), "switched")
+    equal(yield* late, true)
+    equal(yield* rollBack(live.name), 1)
+    equal(yield* late, true)
+    has(yield* next.state(), { stage: "ready", isLive: false })
+    has(yield* live.state(), { isLive: true })
   })
 
   const openRule = transactions === "concurrent" ? rule : skip

@@ -282,7 +282,7 @@ export const projectionStorageModelRules: Rules = (rule) => {
   rule(
     "never moves a checkpoint back or lets two own a partition, whatever runners and operators do",
     function*(store) {
-      yield* checkRunners(store, 40)
+      yield* checkRunners(store, 15)
     }
   )
 }

@@ -228,6 +228,23 @@ export const projectionStorageOperatorRules: Rules = (rule) => {
     equal(yield* links.keys(next.id, { prefix: "", after: "", limit: 10 }), [{ key, count: 1 }])
   })
 
+  rule("drops the only version of a name, and the name with it, unless it is running", function*(store) {
+    const version = yield* makeVersion(store, { version: 3 })
+    const { drop, pause, progress, report, states } = storageOf(store)
+    equal(yield* drop(version.id), "live")
+    yield* pause(version.id)
+    equal(yield* drop(version.id), "dropped")
+    equal([yield* states(version.name, begin), yield* progress(version.name)], [[], undefined])
+    const again = yield* makeVersion(store, { name: version.name })
+    has(yield* again.state(), { isLive: true, status: "running", stage: "building" })
+    const { epoch } = yield* again.ownFirst("a")
+    yield* report({ id: again.id, partition: 0, epoch }, { error: "no", position: null, isFatal: true })
+    equal(yield* drop(again.id), "dropped")
+    const two = yield* twoVersions(store)
+    yield* pause(two.live.id)
+    equal(yield* drop(two.live.id), "live")
+  })
+
   rule("makes a version anew under another id after it was dropped", function*(store) {
     const { live, next } = yield* twoVersions(store)
     const { documents, drop } = storageOf(store)

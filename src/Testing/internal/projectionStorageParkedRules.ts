@@ -1,7 +1,7 @@
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import type { NewParkedEvent } from "../../Store/ProjectionStorage.ts"
-import { makeVersion, movedTo, type Owned, storageOf, type Version } from "./projectionStorageVersion.ts"
+import { makeVersion, movedTo, type Owned, storageOf, tracesOf, type Version } from "./projectionStorageVersion.ts"
 import { begin } from "./queue.ts"
 import { equal, fails, freshStream, has, notes, type Rules, type Store } from "./rule.ts"
 
@@ -110,6 +110,22 @@ export const projectionStorageParkedRules: Rules = (rule) => {
     equal(yield* named(store, version), ["b5", "c9"])
     has(yield* version.state(), { parkedKeys: 2, parkedEvents: 2 })
     assert.isAtLeast(at.epoch, owned.epoch)
+  })
+
+  rule("finishes parked events once, since a replay moves no checkpoint", function*(store) {
+    const { version } = yield* withParked(store)
+    const traces = yield* tracesOf(store, version)
+    const at = yield* again(version)
+    const finish = (key: string, ...positions: ReadonlyArray<number>) =>
+      version.moveWith(at, at.position, traces.leave, { handled: 1, unpark: { key, positions } })
+    for (const [key, ...positions] of [["a", 3, 4], ["b", 3], ["nobody", 3], ["a", 3, 7, 9]] as const) {
+      equal(yield* finish(key, ...positions), Option.none())
+    }
+    equal([yield* traces.left, yield* named(store, version)], ["nothing", ["a3", "a7", "b5", "c9"]])
+    equal(yield* finish("a", 3), Option.some(undefined))
+    equal(yield* finish("a", 3), Option.none())
+    equal(yield* named(store, version), ["a7", "b5", "c9"])
+    equal((yield* version.state()).partitions[0]!.handled, 11)
   })
 
   rule("parks what comes behind what is parked, while a key is handled again, too", function*(store) {
