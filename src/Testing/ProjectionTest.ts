@@ -9,13 +9,19 @@ import type { Layer } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
 import { inlineRules } from "./internal/inlineRules.ts"
 import { processSubjects } from "./internal/processSubjects.ts"
+import { projectionInlineRules } from "./internal/projectionInlineRules.ts"
+import { projectionKindSubjects } from "./internal/projectionKindSubjects.ts"
 import { projectionStorageSubjects } from "./internal/projectionStorageRules.ts"
+import { projectionSubjects } from "./internal/projectionSubjects.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
 
 const subjects: Readonly<Record<string, ReadonlyArray<Rules>>> = {
   ...projectionStorageSubjects,
   ...processSubjects,
-  "appends with inline projections": [inlineRules]
+  "appends with inline projections": [inlineRules],
+  "inline projections that are run": [projectionInlineRules],
+  ...projectionKindSubjects,
+  ...projectionSubjects
 }
 
 /**
