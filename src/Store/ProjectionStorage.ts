@@ -281,7 +281,9 @@ export interface ProjectionStorage {
   /**
    * Makes a version ready that has caught up with all partitions, and live where `isSwitching`; the effect runs in the
    * same transaction. Answers `false`, and leaves nothing of the effect, where a partition is not caught up, or the version
-   * to be replaced is further (`isSwitching` only). Does nothing and answers `true` where it is ready (and live) already.
+   * to be replaced is further (`isSwitching` only). Does nothing and answers `true` where it is ready (and live) already; nor is
+   * a version that was ready before made live by it, unless somebody asked for that (`switchTo`): a runner that is late must
+   * not undo what an operator did since.
    *
    * Where it is to be applied inline and `isSwitching`, the effect is run while nothing can be stored, with the events that
    * it has not handled yet (at most 1,000, else `false`); from then on appends apply it, and no longer the version that was

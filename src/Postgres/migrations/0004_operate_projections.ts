@@ -165,6 +165,14 @@ BEGIN
 END
 $$`,
 
+  // What is ready is made live by who asks for it: a runner that is late must not undo what an operator did since.
+  `CREATE FUNCTION may_switch(p_version projection_versions) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
+BEGIN
+  RETURN p_version.stage = 'building' OR p_version.is_switch_wanted OR is_live(p_version);
+END
+$$`,
+
   // Whether a version can be made ready, and live: 'done' where it is, 'early' where it cannot be yet, 'open', or 'inline'
   // where it is to be applied: then it is locked, and nothing can be stored until the transaction ends.
   `CREATE FUNCTION begin_completion(
@@ -173,27 +181,31 @@ $$`,
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_version projection_versions;
+  v_switching boolean;
   v_applies boolean;
 BEGIN
   ${readCommitted}
   PERFORM work_lock(p_id);
   SELECT * INTO v_version FROM projection_versions v WHERE v.version_id = p_id;
-  v_applies := p_switching AND v_version.is_inline;
+  v_switching := may_switch(v_version) AND p_switching;
+  v_applies := v_switching AND v_version.is_inline;
   IF v_applies THEN
     -- transactions that applied it before it was paused hold what its effect wants, and want the lock of the log
     PERFORM pg_advisory_xact_lock(${inlineLock("p_id")});
     PERFORM lock_partitions(p_id, true);
     SELECT * INTO v_version FROM projection_versions v WHERE v.version_id = p_id;
+    v_switching := may_switch(v_version);
+    v_applies := v_switching;
   END IF;
   IF v_version.stage = 'ready'
-    AND (is_live(v_version) OR NOT p_switching)
+    AND (is_live(v_version) OR NOT v_switching)
     AND (v_version.activation IS NOT NULL OR NOT v_applies)
   THEN
     verdict := 'done';
   ELSIF v_version.version_id IS NULL
     OR EXISTS (SELECT FROM projection_partitions p WHERE p.version_id = p_id AND NOT p.is_caught_up)
     OR v_applies AND v_version.status <> 'running'
-    OR p_switching AND NOT v_applies AND is_behind_live(v_version)
+    OR v_switching AND NOT v_applies AND is_behind_live(v_version)
   THEN
     verdict := 'early';
   ELSIF v_applies THEN
@@ -214,7 +226,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} 
 DECLARE
   v_version projection_versions := lock_version(p_id, p_switching);
 BEGIN
-  IF v_version.version_id IS NULL OR p_switching AND NOT v_version.is_inline AND is_behind_live(v_version) THEN
+  IF v_version.version_id IS NULL
+    OR p_switching AND (NOT may_switch(v_version) OR NOT v_version.is_inline AND is_behind_live(v_version))
+  THEN
     RETURN false;
   END IF;
   UPDATE projection_versions v SET stage = 'ready' WHERE v.version_id = p_id AND v.stage <> 'ready';
@@ -485,7 +499,7 @@ END
 $$`,
 
   `REVOKE ALL ON FUNCTION work_lock, move_to_head, publish_inline, deactivate_version, make_live, version_progress,
-  is_behind_live, begin_set_up, drop_tables, finish_set_up, begin_completion, finish_completion, is_abandoned,
+  is_behind_live, begin_set_up, drop_tables, finish_set_up, may_switch, begin_completion, finish_completion, is_abandoned,
   pause_projection, resume_projection, empty_version, reset_projection, repartition_projection, switch_projection,
   roll_back_projection, drop_projection, replay_parked, discard_parked, begin_inline FROM PUBLIC`
 ]
