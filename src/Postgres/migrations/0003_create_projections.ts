@@ -366,6 +366,16 @@ DECLARE
   v_now timestamptz := COALESCE(p_now, clock_timestamp());
 BEGIN
   ${readCommitted}
+  IF p_unpark_key IS NOT NULL THEN
+    -- a replay moves no checkpoint: its repetition is told by what is parked no longer, once nobody else can be at it
+    PERFORM FROM projection_partitions p WHERE p.version_id = p_id AND p.partition = p_partition FOR UPDATE;
+    IF cardinality(p_unpark_position) <> (
+      SELECT count(*) FROM parked_events p
+      WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = ANY (p_unpark_position)
+    ) THEN
+      RETURN false;
+    END IF;
+  END IF;
   UPDATE projection_partitions p SET
     position = p_to,
     event_id = CASE WHEN p_to = p_from THEN COALESCE(p_event_id, p.event_id) ELSE p_event_id END,
