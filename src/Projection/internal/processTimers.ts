@@ -69,19 +69,24 @@ export class ProcessTimers {
 
   private readonly work: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
     const { clock, definition, signal, store: { storage: { projections } } } = this
-    const due = Effect.suspend(() => projections.timers.due(definition.name, timersAtATime, timeOf(clock)))
+    let asked = 0
+    const due = Effect.suspend(() => {
+      // before the call: better to be early than late
+      asked = clock.currentTimeMillisUnsafe()
+      return projections.timers.due(definition.name, timersAtATime, timeOf(clock))
+    })
     while (true) {
       signal.take()
       // what is set from now on is compared with the time to which it then sleeps, or is seen
       this.looksAt = Infinity
-      const { nextIn, timers } = yield* retryPassing(due, (error) => this.warn("looked for", error))
+      const { nextIn = Infinity, timers } = yield* retryPassing(due, (error) => this.warn(error))
       const fired = yield* Effect.forEach(timers, (timer) => this.fire(timer), { concurrency })
       // there may be more of them; but what cannot be fired must not keep this busy
       if (fired.includes(true)) continue
       const most = timers.length > 0 ? troubleMillis : this.pollMillis
-      const millis = Math.min(most, Math.max(1, Math.ceil(nextIn ?? Infinity)))
-      this.looksAt = clock.currentTimeMillisUnsafe() + millis
-      yield* Effect.raceFirst(signal.wait, Effect.sleep(millis))
+      this.looksAt = asked + Math.min(nextIn, most)
+      const millis = Math.ceil(this.looksAt - clock.currentTimeMillisUnsafe())
+      yield* Effect.raceFirst(signal.wait, Effect.sleep(Math.max(1, millis)))
     }
   }).pipe(
     // nothing that is tried again helps, but the time may come when it does
@@ -129,10 +134,7 @@ export class ProcessTimers {
     )
   }
 
-  private warn(what: string, error: { readonly message: string }): Effect.Effect<void> {
-    return Effect.logWarning(
-      `Timers of the process manager ${this.definition.name} cannot be ${what} for now`,
-      error.message
-    )
+  private warn(error: { readonly message: string }): Effect.Effect<void> {
+    return Effect.logWarning(`Timers of ${this.definition.name} cannot be looked for, for now`, error.message)
   }
 }

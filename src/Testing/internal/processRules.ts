@@ -7,7 +7,7 @@ import * as ProcessManager from "../../Projection/ProcessManager.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as Category from "../../Stream/Category.ts"
 import * as PersistentSubscription from "../../Subscription/PersistentSubscription.ts"
-import { inStore, until } from "./consuming.ts"
+import { inStore, makeClock, until } from "./consuming.ts"
 import {
   handled,
   heard,
@@ -390,6 +390,35 @@ export const processRules: Rules = (rule) => {
     yield* open.open
     yield* untilState(store, manager, "a", ["before", "slow"])
     equal(count, 2)
+  })
+
+  rule("lets who slept through the lease of an event move nothing", function*(store) {
+    const from = freshCategory()
+    const [begun, open] = [yield* Latch.make(), yield* Latch.make()]
+    const [slow, quick] = [yield* makeClock, yield* makeClock]
+    let count = 0
+    const manager = managerOf({
+      from,
+      noted: (state, event) =>
+        ++count === 1
+          ? begun.open.pipe(
+            Effect.andThen(open.await),
+            Effect.as({ ...heardAndSaid(state, event), timers: { first: 0 } })
+          )
+          : heard(state, event)
+    })
+    yield* manage(store, manager, { clock: slow, lease: "5 seconds" })
+    yield* store.append(from.stream("a"), notes("1"))
+    yield* begun.await
+    yield* quick.adjust("1 minute")
+    yield* manage(store, manager, { clock: quick, lease: "5 seconds" })
+    yield* untilState(store, manager, "a", ["1"])
+    yield* open.open
+    yield* Effect.sleep(50)
+    yield* handled(store, manager, yield* store.append(from.stream("b"), notes("1")))
+    equal(yield* movesOf(store, manager, "a"), ["Noted -> 1"])
+    equal(yield* sentBy(store, manager, "a"), [])
+    equal(yield* inStore(store)(ProcessManager.timers(manager)), [])
   })
 
   rule("lets a parked event keep the later ones of its process waiting where that is wanted", function*(store) {

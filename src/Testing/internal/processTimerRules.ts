@@ -1,4 +1,4 @@
-import { DateTime, Duration, Effect, Latch, Stream } from "effect"
+import { DateTime, type Duration, Effect, Latch, Schedule, Stream } from "effect"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import * as ProcessManager from "../../Projection/ProcessManager.ts"
 import { inStore, makeClock, pass, until } from "./consuming.ts"
@@ -12,12 +12,13 @@ import {
   managerOf,
   movesOf,
   parkedOf,
+  State,
   textsOf,
   untilState,
   waitingOf
 } from "./processing.ts"
 import { begin } from "./queue.ts"
-import { Counted, equal, freshCategory, has, type Notes, notes, type Rules, type Store } from "./rule.ts"
+import { Counted, equal, freshCategory, freshName, has, type Notes, notes, type Rules, type Store } from "./rule.ts"
 
 /** What texts ask of timers: `first 1 second`, `second cancel`; others are remembered. */
 const timersByText = (from: Notes, options: Partial<Parameters<typeof managerOf>[0]> = {}): Manager =>
@@ -228,6 +229,29 @@ export const processTimerRules: Rules = (rule) => {
     has(fired!.metadata, { correlationId: "talk", causationId: cause!.eventId })
     const moved = yield* Stream.runCollect(store.read(manager.categories.processes.stream("a")))
     has(moved[1]!.metadata, { correlationId: "talk", causationId: fired!.eventId })
+  })
+
+  rule("leaves a timer that only a newer program knows to that", function*(store) {
+    const [from, name, clock] = [freshCategory(), freshName(), yield* makeClock]
+    const newer = managerOf({ from, name, noted: () => ({ timers: { first: 0 } }) })
+    const older = ProcessManager.make(name, {
+      from,
+      correlate: ProcessManager.byStreamId,
+      state: State,
+      initial: () => ({ texts: [] })
+    }, { handle: { Noted: heard, Counted: heard } })
+    const first = yield* manage(store, newer, { clock })
+    yield* store.append(from.stream("a"), notes("1"))
+    yield* until("the timer", () => isFired(store, newer, "a", 1))
+    yield* first.stop
+    yield* Effect.forkScoped(
+      inStore(store)(ProcessManager.run(older, { attempts: 1_000_000, retry: Schedule.spaced(1) }))
+    )
+    yield* store.append(from.stream("b"), notes("1"))
+    yield* untilState(store, newer, "b", ["1"])
+    equal(yield* parkedOf(store, newer), [])
+    yield* manage(store, newer, { retry: Schedule.spaced(1) })
+    yield* untilState(store, newer, "a", ["first"])
   })
 
   rule("keeps the timers of managers apart", function*(store) {
