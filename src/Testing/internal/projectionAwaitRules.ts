@@ -146,9 +146,9 @@ export const projectionAwaitRules: Rules = (rule) => {
   rule("stops asking when nobody waits any more", function*(store) {
     const [from, name] = [freshTexts(), freshProjection()]
     let asked = 0
-    const counting = yield* otherStore(store, ({ call }) =>
+    const counting = yield* otherStore(store, ({ at, call }) =>
       Effect.sync(() => {
-        if (call.startsWith("projections.")) asked++
+        if (call.startsWith("projections.") && at === "before") asked++
       }))
     const runner = yield* project(store, textsOf(name, from))
     yield* processed(store, name)
