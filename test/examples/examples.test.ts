@@ -43,6 +43,11 @@ a second Anna: AppendConditionFailed
 booked: 2 of 4
 the others: SoldOut, SoldOut`,
 
+  fraud: `
+alert-a-1: 2400 in BR, US, because of payment-8
+version 2 is live, and has looked at 15 events
+alerts, looked for twice: 1`,
+
   idempotency: `
 the same answer: version 1 and 1
 events in the stream: 2
@@ -53,6 +58,19 @@ truncated: active, version 4, reads as [3 4]
 deleted: deleted, version 4, reads as []
 recreated: active, version 5, reads as [5]
 tombstoned: StreamTombstoned; the log is still at position 5`,
+
+  links: `
+request-2, over all streams:
+  Placed in order-2
+  Reserved in stock-tea
+  Charged in payment-2
+what Anna did, the last first:
+  paid 5
+  ordered cup
+  paid 5
+  ordered tea
+types: Charged 3, Placed 3, Reserved 3
+orders, after one was deleted: order-1, order-2`,
 
   "mail-worker": `
 anna@example.org: Thank you for order-0
@@ -169,6 +187,14 @@ db.client.operation.duration of readCategory: 1 measured
 eventstore.append.conflicts = 1
 eventstore.events.appended = 2
 eventstore.events.read = 2`,
+
+  temporal: `
+Anna today: CTO, 99000 (version 3)
+at version 1: Engineer, 60000
+at position 3: Lead, 75000
+at the end of 2019: Anna not with us; all together 0
+at the end of 2021: Anna Engineer, 60000; all together 110000
+at the end of 2023: Anna Lead, 75000; all together 75000`,
 
   testing: `
 voted already
