@@ -870,7 +870,8 @@ export const rollBack: (
 ) => Effect.Effect<number, NoPreviousVersion | OperationError, EventStore> = administration.rollBack
 
 /**
- * Removes a version that is not live, and all it keeps. Runners of it end with `ProjectionDropped`.
+ * Removes a version and all it keeps. Runners of it end with `ProjectionDropped`. Fails with `VersionIsLive` where it is live,
+ * unless it is the only one of its name and does not run: pause it first, and the projection is gone altogether.
  *
  * @category operations
  * @since 0.1.0

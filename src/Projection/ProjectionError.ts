@@ -108,14 +108,14 @@ export class VersionBehind extends Schema.TaggedError<VersionBehind>()("VersionB
 }
 
 /**
- * A version cannot be dropped: it is the live one.
+ * A version cannot be dropped: it is the live one, and there are others, or it runs.
  *
  * @category errors
  * @since 0.1.0
  */
 export class VersionIsLive extends Schema.TaggedError<VersionIsLive>()("VersionIsLive", { projection, version }) {
   override get message(): string {
-    return `Version ${this.version} of the projection ${this.projection} is live: switch to another one before`
+    return `Version ${this.version} of the projection ${this.projection} is live: switch to another one before, or pause it where it is the only one`
   }
 }
 

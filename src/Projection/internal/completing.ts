@@ -78,15 +78,12 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
       }
       wait = shortest
       const wasLive = core.known!.isLive
-      core.known = {
-        ...core.known!,
-        stage: "ready",
-        isSwitchWanted: false,
-        isLive: wasLive || options.isSwitching,
-        isApplied: definition.isInline && options.isSwitching
-      }
+      // all else the next claim says
+      core.known = { ...core.known!, stage: "ready", isSwitchWanted: false }
+      const states = yield* core.steadily("completed", projections.states(definition.name, timeOf(clock)))
+      const isLive = states.some((state) => state.id === id && state.isLive)
       yield* core.annotated(
-        options.isSwitching && !wasLive
+        isLive && !wasLive
           ? Effect.logInfo("The projection has caught up, and is the live version now")
           : Effect.logDebug("The projection has caught up")
       )
