@@ -26,7 +26,7 @@ const CurrentJob = View.make(Employee, {
 
 /** What everybody costs together: the same events, all streams of them. */
 const Payroll = View.make(Employee, {
-  initial: {} as Readonly<Record<string, number>>,
+  initial: {},
   evolve: {
     Hired: (state, { event, streamId }) => ({ ...state, [streamId]: event.salary }),
     Promoted: (state, { event, streamId }) => ({ ...state, [streamId]: event.salary }),

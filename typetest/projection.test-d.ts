@@ -1,3 +1,4 @@
+// @effect-diagnostics missingEffectContext:off floatingEffect:off
 /** What the types of projections promise; checked by the compiler, never run. */
 import {
   Context,

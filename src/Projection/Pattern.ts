@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { Duration, Option } from "effect"
+import { Duration, Inspectable, Option } from "effect"
 import * as Category from "../Stream/Category.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { TagOf } from "./internal/evolve.ts"
@@ -222,7 +222,7 @@ const stepOf = (when: unknown, options: StepOptions & { readonly where?: unknown
     onNone: () => NaN,
     onSome: Duration.toMillis
   })
-  if (!(within >= 0)) throw new Error(`within is ${String(options.within)}, which is no time`)
+  if (!(within >= 0)) throw new Error(`within is ${Inspectable.toStringUnknown(options.within)}, which is no time`)
   const times = options.times ?? 1
   if (!Number.isSafeInteger(times) || times < 1) {
     throw new Error(`times is ${String(times)}, which is not a whole number from 1`)

@@ -241,7 +241,7 @@ export interface RunOptions<R = never> {
      * What becomes of an event that cannot be handled. `"stop"`, the default: nothing more is handled until somebody resumes.
      * `"park"`: it is set aside, with all later ones of its key, until somebody replays or discards them.
      */
-    readonly then?: "stop" | "park" | undefined
+    readonly giveUp?: "stop" | "park" | undefined
   } | undefined
   /**
    * Whether a version that has caught up for the first time takes the place of an older one that is live. Default
@@ -599,7 +599,7 @@ export const run = <R, R2 = never>(
  *   evolve: { Paid: (sum, { event }) => sum + event.amount }
  * })
  *
- * export const Live = Projection.layer(Paying, { onError: { then: "park" } }).pipe(
+ * export const Live = Projection.layer(Paying, { onError: { giveUp: "park" } }).pipe(
  *   Layer.provideMerge(EventStore.layerMemory)
  * )
  * ```

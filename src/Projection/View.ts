@@ -146,7 +146,7 @@ export interface StreamViewed<out S> extends Viewed<S> {
 export const make = <const C extends Source, S>(from: C, options: {
   readonly initial: S
   readonly evolve: Evolve<NoInfer<S>, Out<C>>
-}): View<S, Out<C>> => ({ initial: options.initial, evolve: evolveBy<S>(from, options.evolve as never) })
+}): View<S, Out<C>> => ({ initial: options.initial, evolve: evolveBy<S>(from, options.evolve) })
 
 /**
  * Folds the events of a stream, or those of a category or several in the order of their positions: all there are to read, or

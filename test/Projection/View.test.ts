@@ -1,3 +1,4 @@
+// @effect-diagnostics floatingEffect:off
 /** What views promise beyond the contract: clocks that step back, pages that are not read, and mistakes of the program. */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Schema, Stream } from "effect"
@@ -110,12 +111,12 @@ const Door = Category.make("door", { id: Schema.String, events: [Opened, Closed]
 const Hatch = Category.make("hatch", { id: Schema.String, events: [Closed] })
 
 export const types = () => {
-  const isOpen = View.make(Door, { initial: false as boolean, evolve: { Opened: () => true, Closed: () => false } })
+  const isOpen = View.make(Door, { initial: false, evolve: { Opened: () => true, Closed: () => false } })
   const closings = View.make(Hatch, { initial: 0, evolve: { Closed: (count) => count + 1 } })
   // @ts-expect-error Closed is missing
-  View.make(Door, { initial: false as boolean, evolve: { Opened: () => true } })
+  View.make(Door, { initial: false, evolve: { Opened: () => true } })
   // @ts-expect-error a state of another type
-  View.make(Door, { initial: false as boolean, evolve: { Opened: () => true, Closed: () => "no" } })
+  View.make(Door, { initial: false, evolve: { Opened: () => true, Closed: () => "no" } })
   // @ts-expect-error only Opened has somebody
   View.make(Door, { initial: "", evolve: { Opened: (_, { event }) => event.by, Closed: (_, { event }) => event.by } })
   // @ts-expect-error a door opens

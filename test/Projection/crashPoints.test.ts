@@ -73,7 +73,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       yield* append(...puts("a", "1", "2", "3"), ...puts("b", "4", "5"))
       yield* world.start(textsOf(name, from, { broken }), {
         ...options,
-        onError: { retry: Schedule.recurs(1), then: "park" }
+        onError: { retry: Schedule.recurs(1), giveUp: "park" }
       })
       yield* handled()
       yield* append(...puts("a", "6"), ...puts("b", "7"))

@@ -15,7 +15,7 @@ const copies = (version = 1, change = (text: string) => text) =>
     version,
     from: Notes,
     emit: ({ event, position }) =>
-      [...event.text].map((letter) =>
+      Array.from(event.text).map((letter) =>
         EventStore.entry(Copies.stream(letter), [new Copied({ text: change(event.text), at: position })])
       )
   })
@@ -27,7 +27,7 @@ const copied = (store: Store) =>
   )
 
 const expected = (texts: ReadonlyArray<string>) =>
-  texts.flatMap((text, i) => [...text].map((letter) => `${i + 1}${letter}`))
+  texts.flatMap((text, i) => Array.from(text).map((letter) => `${i + 1}${letter}`))
 
 const upTo = (most: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: most }))
 const sizes = Schema.Array(Schema.Literals([1, 2, 3, 7, 50])).check(Schema.isMinLength(1), Schema.isMaxLength(5))
@@ -69,7 +69,7 @@ describe("derived events", () => {
             const own = (yield* copied(store)).filter((text) => !text.startsWith("0"))
             assert.deepStrictEqual(
               own,
-              notes.flatMap(({ event, position }) => [...event.text].map((letter) => `${position}${letter}`))
+              notes.flatMap(({ event, position }) => Array.from(event.text).map((letter) => `${position}${letter}`))
             )
             return true
           }).pipe(Effect.provide(EventStore.layerMemory), Effect.sandbox),
@@ -130,7 +130,7 @@ describe("derived events", () => {
         version: 3,
         from: Notes,
         emit: ({ event, position }) =>
-          [...event.text, "z"].map((letter) =>
+          [...Array.from(event.text), "z"].map((letter) =>
             EventStore.entry(Copies.stream(letter), [new Copied({ text: event.text, at: position })])
           )
       })

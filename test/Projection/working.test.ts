@@ -35,7 +35,7 @@ const work = (
           for (const item of items) {
             const attempt = (tries.get(item) ?? 0) + 1
             tries.set(item, attempt)
-            if (fails(item, attempt)) return Effect.fail(new Error(`${item}`))
+            if (fails(item, attempt)) return Effect.fail(`${item}`)
           }
           if (options.refuses?.(items) === true) return Effect.succeed(false)
           committed.push(...items)

@@ -87,7 +87,7 @@ describe("projections in Postgres", () => {
       yield* go
       const result = yield* Fiber.join(frozen)
       assert.isTrue(Result.isFailure(result))
-      if (Result.isFailure(result)) has(result.failure as object, { _tag: "StoreError", isRetryable: true })
+      if (Result.isFailure(result)) has(result.failure, { _tag: "StoreError", isRetryable: true })
       assert.deepStrictEqual(yield* model(sql), ["other"])
       assert.deepStrictEqual(yield* version.positions, [5])
     }))
@@ -239,7 +239,7 @@ describe("projections in Postgres", () => {
       const owned = yield* version.ownFirst("a")
       proxy.loseAnswers("COMMIT", 1)
       const error = yield* Effect.flip(version.moveWith(owned, 5, put(stores.sql, 5, "a")))
-      has(error as object, { _tag: "StoreError", outcome: "unknown", isRetryable: true })
+      has(error, { _tag: "StoreError", outcome: "unknown", isRetryable: true })
       assert.strictEqual(proxy.lost(), 1)
       // to do it again is refused
       assert.deepStrictEqual(yield* version.moveWith(owned, 5, put(stores.sql, 5, "again")), Option.none())

@@ -52,7 +52,7 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
     Effect.gen(function*() {
       failures++
       if (failures === 1 || step === undefined) step = (yield* Schedule.toStep(settings.retry)) as never
-      const next = yield* Effect.option(step!(clock.currentTimeMillisUnsafe(), failureOf(cause)))
+      const next = yield* Effect.option(step(clock.currentTimeMillisUnsafe(), failureOf(cause)))
       const isFatal = Option.isNone(next)
       if (Option.isSome(next)) notBefore = core.millis + Duration.toMillis(next.value[1])
       else failures = 0

@@ -50,7 +50,9 @@ export const list = <S>(
         if (isLast && after !== "") {
           // of a version that was dropped meanwhile nothing more is found: that is no end of the list
           const states = yield* storage.projections.states(name, undefined)
-          if (!states.some((state) => state.id === id)) yield* new ProjectionNotFound({ projection: name, version })
+          if (!states.some((state) => state.id === id)) {
+            return yield* new ProjectionNotFound({ projection: name, version })
+          }
         }
         const states = yield* Effect.forEach(
           page,

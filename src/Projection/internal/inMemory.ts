@@ -56,7 +56,7 @@ export const inMemory = <C extends Source, S>(options: InMemoryOptions<C, S>): E
       name,
       follower: yield* (yield* EventStore).tail.follow(yield* source.filter, { position: 0 }),
       decode: source.decode,
-      evolve: evolveBy<S>(options.from, options.evolve as never),
+      evolve: evolveBy<S>(options.from, options.evolve),
       state: yield* SubscriptionRef.make(options.initial),
       ended: yield* Deferred.make<void, InMemoryError>()
     })

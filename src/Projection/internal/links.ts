@@ -94,7 +94,7 @@ const stillThere = (
   Effect.gen(function*() {
     const { storage } = yield* EventStore
     const states = yield* storage.projections.states(name, undefined)
-    if (!states.some((state) => state.id === id)) yield* new ProjectionNotFound({ projection: name })
+    if (!states.some((state) => state.id === id)) return yield* new ProjectionNotFound({ projection: name })
   })
 
 interface Place {

@@ -13,7 +13,7 @@ export interface Settings {
   /** The same, while it builds. */
   readonly bulk: number
   readonly retry: Schedule.Schedule<unknown, unknown>
-  readonly then: "stop" | "park"
+  readonly giveUp: "stop" | "park"
   readonly isSwitching: boolean
   readonly middleware: ((apply: Apply<unknown, any>) => Apply<unknown, any>) | undefined
 }
@@ -56,10 +56,10 @@ export const mostPartitions = 1000
 export const toSettings = (options: RunOptions<any>, isInline: boolean): Effect.Effect<Settings, InvalidInput> =>
   Effect.gen(function*() {
     const partitions = yield* whole("partitions", options.partitions ?? 1, mostPartitions)
-    const then = yield* oneOf("onError.then", options.onError?.then ?? "stop", ["stop", "park"])
+    const giveUp = yield* oneOf("onError.giveUp", options.onError?.giveUp ?? "stop", ["stop", "park"])
     if (isInline && partitions > 1) return yield* refuse("partitions", "are more than the one of an inline projection")
-    if (isInline && then === "park") {
-      return yield* refuse("onError.then", `is "park": an inline projection refuses appends that it cannot handle`)
+    if (isInline && giveUp === "park") {
+      return yield* refuse("onError.giveUp", `is "park": an inline projection refuses appends that it cannot handle`)
     }
     const { middleware } = options
     if (middleware !== undefined && typeof middleware !== "function") {
@@ -67,7 +67,7 @@ export const toSettings = (options: RunOptions<any>, isInline: boolean): Effect.
     }
     return {
       partitions,
-      then,
+      giveUp,
       lease: yield* span("lease", options.lease ?? "30 seconds"),
       batch: yield* whole("batch", options.batch ?? 500),
       bulk: options.batch ?? 2000,

@@ -155,7 +155,7 @@ export class Worker {
       retryIn: (cause, failures, items) =>
         Effect.gen({ self: this }, function*() {
           if (failures === 1 || step === undefined) step = (yield* Schedule.toStep(settings.retry)) as never
-          const next = yield* Effect.option(step!(clock.currentTimeMillisUnsafe(), failureOf(cause)))
+          const next = yield* Effect.option(step(clock.currentTimeMillisUnsafe(), failureOf(cause)))
           if (Option.isNone(next)) return undefined
           this.telemetry.count("retries")
           yield* this.report(messageOf(cause), items.length === 1 ? items[0]!.stored.position : null, false)
@@ -214,7 +214,7 @@ export class Worker {
       const { core, parking } = this
       const { position } = item.stored
       const error = messageOf(cause)
-      if (core.options.settings.then === "stop") {
+      if (core.options.settings.giveUp === "stop") {
         yield* this.report(error, position, true)
         yield* core.annotated(
           Effect.logError(`The projection stops at position ${position}, until it is resumed`, cause)

@@ -39,7 +39,7 @@ const copying = (
     version,
     from,
     emit: ({ event, position }) =>
-      [...textOf(event), ...more].map((letter) =>
+      Array.from(textOf(event)).concat(more).map((letter) =>
         EventStore.entry(to.stream(letter), [new Copied({ text: change(textOf(event)), of: position })])
       )
   })
@@ -54,7 +54,7 @@ const copiesIn = (store: Store, to: Copies) =>
 const expectedOf = (store: Store, from: Notes) =>
   Effect.map(
     collect(store.readCategory(from)),
-    (all) => all.flatMap(({ event, position }) => [...textOf(event)].map((letter) => `${position} ${letter}`))
+    (all) => all.flatMap(({ event, position }) => Array.from(textOf(event)).map((letter) => `${position} ${letter}`))
   )
 
 /** Nobody has to read what is meant to go wrong. */

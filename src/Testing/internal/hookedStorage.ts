@@ -33,13 +33,13 @@ const hooked = <A extends object>(part: A, path: string, hook: Hook): A => {
     return [
       name,
       Effect.isEffect(value)
-        ? around(value as Effect.Effect<unknown>)
+        ? around(value)
         : typeof value === "function"
         // what a transaction runs is its last argument, or what that answers
         ? (...args: ReadonlyArray<unknown>) => {
           const last = args.at(-1)
           const own = Effect.isEffect(last)
-            ? inside(last as Effect.Effect<unknown>)
+            ? inside(last)
             : typeof last === "function"
             ? (...given: ReadonlyArray<unknown>) => inside(last(...given))
             : last

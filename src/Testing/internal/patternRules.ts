@@ -19,7 +19,6 @@ const LookedVersions = Event.oldest(Schema.Struct({ who: Schema.String })).curre
 
 const freshVisits = () => Category.make(freshName(), { id: Schema.String, events: [Came, LookedVersions, Went] })
 type Visits = ReturnType<typeof freshVisits>
-type Visit = Came | Looked | Went
 
 const freshFindings = () => Category.make(freshName(), { id: Schema.String, events: [Found] })
 type Findings = ReturnType<typeof freshFindings>
@@ -53,9 +52,9 @@ const foundIn = (store: Store, to: Findings) =>
 /** What there is to find, key by key; by the event that completes it. */
 const expectedOf = <S extends Pattern.Steps>(store: Store, pattern: Pattern.Pattern<Visits, S>) =>
   Effect.map(collect(store.readCategory(pattern.from)), (all) => {
-    const people = [...new Set(all.map(({ event }) => (event as Visit).who))]
+    const people = [...new Set(all.map(({ event }) => event.who))]
     return people.flatMap((who) =>
-      Pattern.find(pattern, all.filter(({ event }) => (event as Visit).who === who) as never).map(({ events }) => ({
+      Pattern.find(pattern, all.filter(({ event }) => event.who === who) as never).map(({ events }) => ({
         who,
         positions: events.map(({ position }) => position)
       }))

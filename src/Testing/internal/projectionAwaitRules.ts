@@ -28,7 +28,7 @@ export const projectionAwaitRules: Rules = (rule) => {
   rule("waits for an event that does not match as for any other, and for one that is set aside", function*(store) {
     const [from, name] = [freshTexts(), freshProjection()]
     const texts = textsOf(name, from, { types: ["Put"], broken: new Set(["bad"]) })
-    yield* project(store, texts, { onError: { retry: Schedule.recurs(0), then: "park" } })
+    yield* project(store, texts, { onError: { retry: Schedule.recurs(0), giveUp: "park" } })
     yield* untilState(store, name, () => true)
     for (const reader of [store, yield* otherStore(store)]) {
       const run = inStore(reader)

@@ -11,7 +11,7 @@ import { begin } from "./queue.ts"
 import { equal, has, type Rules, type Store } from "./rule.ts"
 
 const once = Schedule.recurs(0)
-const parking = { retry: once, then: "park" } as const
+const parking = { retry: once, giveUp: "park" } as const
 
 const documents = (store: Store, name: string) =>
   Effect.flatMap(stateOf(store, name), ({ id }) => documentsOf(store, id))

@@ -77,7 +77,7 @@ class Run {
       batch,
       partitions: 2,
       lease: "2 seconds",
-      onError: { retry: Schedule.recurs(0), then: "park" }
+      onError: { retry: Schedule.recurs(0), giveUp: "park" }
     })
   })
 

@@ -49,7 +49,7 @@ export const projectionOperatorRules: Rules = (rule) => {
     const [from, name] = [freshTexts(), freshProjection()]
     const run = inStore(store)
     const broken = new Set(["2"])
-    const options = { partitions: 2, onError: { retry: Schedule.recurs(0), then: "park" } } as const
+    const options = { partitions: 2, onError: { retry: Schedule.recurs(0), giveUp: "park" } } as const
     yield* store.append(from.stream("1"), [...puts("a", "1", "2"), ...puts("b", "3")])
     const runner = yield* project(store, textsOf(name, from, { broken }), options)
     yield* processed(store, name)
@@ -115,7 +115,7 @@ export const projectionOperatorRules: Rules = (rule) => {
     const failed = yield* run(Projection.status(name))
     has(failed, { status: "failed", errorPosition: firstPosition, lag: 2 })
     assert.include(failed.error, "bad is broken")
-    equal(failed.partitions[0]!.position as number, position - 2)
+    equal(failed.partitions[0]!.position, position - 2)
     yield* runner.stop
     equal((yield* run(Projection.statuses(name))).map(({ version }) => version), [1])
     assert.include((yield* run(Projection.statuses())).map(({ name }) => name), name)

@@ -123,10 +123,7 @@ export const projectionRules: Rules = (rule) => {
   rule("leaves nothing of a batch whose handling fails in the middle, and moves no checkpoint", function*(store) {
     const [from, name] = [freshTexts(), freshProjection()]
     let attempts = 0
-    const broken: ReadonlySet<string> = {
-      ...new Set<string>(),
-      has: (text: string) => text === "3" && ++attempts > 0
-    } as never
+    const broken = { has: (text: string) => text === "3" && ++attempts > 0 } as ReadonlySet<string>
     yield* store.append(from.stream("1"), puts("a", "1", "2", "3", "4"))
     yield* project(store, textsOf(name, from, { broken }), { onError: { retry: Schedule.spaced("1 hour") } })
     yield* until("an attempt", () => attempts > 0)
@@ -219,7 +216,7 @@ export const projectionRules: Rules = (rule) => {
       ["batch", {}, { batch: 0 }],
       ["batch", {}, { batch: NaN }],
       ["switch", {}, { switch: "later" }],
-      ["onError.then", {}, { onError: { then: "skip" } }],
+      ["onError.giveUp", {}, { onError: { giveUp: "skip" } }],
       ["start", { start: -1 }, {}],
       ["start", { start: Number.MAX_SAFE_INTEGER }, {}],
       ["start", { start: "begin" }, {}],

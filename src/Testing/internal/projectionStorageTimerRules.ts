@@ -146,7 +146,7 @@ export const projectionStorageTimerRules: Rules = (rule, { transactions }) => {
         equal(yield* timers.take(timer!), true)
         yield* opened.open
         yield* seen.await
-        if (isFailing) yield* Effect.fail("no")
+        if (isFailing) return yield* Effect.fail("no")
       }))))
       yield* opened.await
       const second = yield* Effect.forkChild(store.transaction(timers.take(timer!)))

@@ -192,11 +192,11 @@ export const viewRules: Rules = (rule) => {
     yield* refused(
       store,
       a,
-      store.append(a, notes("too late"), { expected: version as number }),
+      store.append(a, notes("too late"), { expected: version }),
       "WrongExpectedVersion"
     )
     const now = yield* inStore(store)(View.of(view, a))
-    yield* store.append(a, notes("in time"), { expected: now.version as number })
+    yield* store.append(a, notes("in time"), { expected: now.version })
   })
 
   rule("folds all parts of a stored event that was split, or none", function*(store) {
