@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Schedule } from "effect"
+import { Duration, Effect, Exit, Option, Schedule } from "effect"
 import type { EventId } from "../../Event/EventId.ts"
 import type { AppendCommand, AppendedEntry, LogStorage } from "../LogStorage.ts"
 import { isPassing, StoreError } from "../StoreError.ts"
@@ -53,7 +53,20 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
         }),
         Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
         Effect.matchEffect({
-          onSuccess: placed,
+          onSuccess: (answers) => {
+            const hasStaged = [...answers].some(([command, exit]) =>
+              Exit.isSuccess(exit) && isStaged(command, exit.value)
+            )
+            // what was staged beside it had no position yet: only now can be said which event breaks the condition
+            const again = hasStaged ? [...answers.keys()].filter((command) => isBroken(answers.get(command)!)) : []
+            return again.length === 0
+              ? placed(answers)
+              : Effect.zipWith(
+                placed(answers),
+                send(again, isWanted, false),
+                (first, second) => new Map([...first, ...second])
+              )
+          },
           onFailure: (error) => afterFailure(wanted, isWanted, mayBeStored, error)
         })
       )
@@ -130,6 +143,9 @@ export const whileActivated = (versions: InlineVersions) => <A>(self: Effect.Eff
     }),
     (error) => error._tag === "InlineProjectionMissing" ? versions.explain(error) : error
   )
+
+const isBroken = (exit: AppendExit): boolean =>
+  Option.exists(Exit.findErrorOption(exit), (error) => error._tag === "AppendConditionFailed")
 
 const isUnknown = (error: AppendFailure): boolean => error._tag === "StoreError" && error.outcome === "unknown"
 

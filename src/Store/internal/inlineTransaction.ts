@@ -23,17 +23,20 @@ export const transactInline = (
   commands: ReadonlyArray<AppendCommand>,
   options: { readonly isRepeated: boolean }
 ): Effect.Effect<ReadonlyMap<AppendCommand, AppendExit>, AppendFailure> =>
-  storage.transaction(Effect.gen(function*() {
-    const streams = new Set(commands.flatMap(({ entries }) => entries.map(({ streamId }): string => streamId)))
-    const applied = yield* storage.projections.beginInline(versions.ids, [...streams])
-    versions.learn(applied)
-    const { answers, events } = yield* stageAll(storage, commands, options.isRepeated)
-    for (const projection of versions.of(applied)) {
-      const wanted = events.filter((event) => matches(projection.filter, event))
-      if (Arr.isReadonlyArrayNonEmpty(wanted)) yield* applyTo(projection, wanted)
-    }
-    return answers
-  }))
+  storage.transaction(versions.using((projections) =>
+    Effect.gen(function*() {
+      const streams = new Set(commands.flatMap(({ entries }) => entries.map(({ streamId }): string => streamId)))
+      const applied = yield* storage.projections.beginInline(projections.map(({ id }) => id), [...streams])
+      versions.learn(applied)
+      const { answers, events } = yield* stageAll(storage, commands, options.isRepeated)
+      for (const projection of projections) {
+        if (!applied.includes(projection.id)) continue
+        const wanted = events.filter((event) => matches(projection.filter, event))
+        if (Arr.isReadonlyArrayNonEmpty(wanted)) yield* applyTo(projection, wanted)
+      }
+      return answers
+    })
+  ))
 
 const applyTo = (
   projection: InlineProjection,
@@ -49,8 +52,14 @@ const applyTo = (
     )
   )
 
-/** Trouble of the database that may pass, a deadlock perhaps, is no fault of the projection. */
 const failureOf = ({ name, version }: InlineProjection, cause: unknown): InlineProjectionFailed | StoreError =>
-  typeof cause === "object" && cause !== null && "isRetryable" in cause && cause.isRetryable === true
+  isTrouble(cause)
     ? new StoreError({ operation: "append", isRetryable: true, outcome: "not-stored", cause })
     : new InlineProjectionFailed({ projection: name, version, cause })
+
+/** Trouble of the database that may pass, a deadlock perhaps, is no fault of the projection, whatever it made of it. */
+const isTrouble = (error: unknown, depth = 0): boolean => {
+  if (typeof error !== "object" || error === null || depth > 4) return false
+  const { _tag, cause, isRetryable } = error as Record<string, unknown>
+  return (_tag === "SqlError" || _tag === "StoreError") && isRetryable === true || isTrouble(cause, depth + 1)
+}

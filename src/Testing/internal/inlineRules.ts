@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import { Array as Arr, Effect, Exit, Fiber, Latch, Option, Scope } from "effect"
+import * as EventData from "../../Event/EventData.ts"
 import { type AppendError, EventStore } from "../../Store/EventStore.ts"
 import {
   type AppendConditionFailed,
@@ -110,7 +111,7 @@ export const inlineRules: Rules = (rule, { transactions }) => {
       (events) => Effect.forEach(events, ({ eventId }) => Effect.map(store.storage.event(eventId), Option.getOrThrow))
     ).pipe(Effect.flatten)
     const withoutPlace = (events: ReadonlyArray<StoredEvent>) =>
-      events.map(({ position: _, recordedAt: __, ...event }) => event)
+      events.map((event) => ({ ...event, position: 0, recordedAt: 0 }))
     equal(withoutPlace(handed), withoutPlace(stored))
     equal(handed.map(({ position }) => position), [0, 0, 0, 0])
     for (const [i, { recordedAt }] of handed.entries()) {
@@ -208,6 +209,50 @@ export const inlineRules: Rules = (rule, { transactions }) => {
       tags.map((_, i) => i % 16 === 3 ? "InlineProjectionFailed" : i % 16 === 5 ? "WrongExpectedVersion" : "stored")
     )
     equal((yield* collect(store.readCategory(category))).length, 1 + 64 - 8)
+    yield* journal.isExact
+  })
+
+  rule("says of a broken condition which event breaks it, also where that was stored with it", function*(store) {
+    const { category, journal } = yield* begin(store)
+    const after = yield* store.head()
+    const tag = category.name
+    const conditional = (i: number) =>
+      store.appendIf(
+        { items: [{ tags: [tag] }], after },
+        entry(category.stream(`${i}`), [EventData.make(new Noted({ text: `${i}` }), { tags: [tag] })])
+      )
+    const results = yield* together(12, (i) =>
+      i % 3 === 0
+        ? Effect.as(store.append(freshCategory().stream("1"), someNotes(3)), undefined)
+        : i % 3 === 1
+        ? Effect.as(store.append(category.stream(`${i}`), someNotes(3)), undefined)
+        : Effect.exit(conditional(i)))
+    const tagged = yield* collect(store.readAll({ tags: [tag] }))
+    equal(tagged.length, 1)
+    for (const exit of results) {
+      if (exit === undefined || Exit.isSuccess(exit)) continue
+      const error = Option.getOrThrow(Exit.findErrorOption(exit))
+      has(error, { _tag: "AppendConditionFailed", after, position: tagged[0]!.position })
+    }
+    yield* journal.isExact
+  })
+
+  rule("ends when nothing applies it any more", function*(store) {
+    const [applying, go] = [yield* Latch.make(), yield* Latch.make()]
+    const category = freshCategory()
+    const journal = yield* makeJournal(store, category, { before: () => Effect.andThen(applying.open, go.await) })
+    const scope = yield* Scope.make()
+    yield* Scope.provide(journal.runIn(store), scope)
+    yield* journal.activate
+    const append = yield* Effect.forkChild(store.append(category.stream("1"), notes("1")))
+    yield* applying.await
+    const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+    yield* Effect.sleep(20)
+    equal(closing.pollUnsafe(), undefined)
+    yield* go.open
+    yield* Fiber.join(append)
+    yield* Fiber.join(closing)
+    yield* fails(store.append(category.stream("1"), notes("2")), "InlineProjectionMissing")
     yield* journal.isExact
   })
 
