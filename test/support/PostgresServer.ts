@@ -7,7 +7,7 @@
  * Waiting uses Node's timers and not Effect's `Clock`, so that a server can be started under a `TestClock`.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Data, Effect, Redacted, type Scope } from "effect"
+import { Data, Effect, Inspectable, Redacted, type Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import type { SqlError } from "effect/sql"
 import * as ChildProcess from "node:child_process"
@@ -67,7 +67,9 @@ export class PostgresServerError extends Data.TaggedError("PostgresServerError")
   readonly cause: unknown
 }> {
   override get message(): string {
-    return `Postgres server: ${this.operation} failed: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+    return `Postgres server: ${this.operation} failed: ${
+      this.cause instanceof Error ? this.cause.message : Inspectable.toStringUnknown(this.cause)
+    }`
   }
 }
 
