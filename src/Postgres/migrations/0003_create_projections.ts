@@ -364,17 +364,20 @@ $$`,
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_now timestamptz := COALESCE(p_now, clock_timestamp());
+  v_position bigint;
 BEGIN
   ${readCommitted}
   IF p_unpark_key IS NOT NULL THEN
     -- a replay moves no checkpoint: its repetition is told by what is parked no longer, once nobody else can be at it
     PERFORM FROM projection_partitions p WHERE p.version_id = p_id AND p.partition = p_partition FOR UPDATE;
-    IF cardinality(p_unpark_position) <> (
-      SELECT count(*) FROM parked_events p
-      WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = ANY (p_unpark_position)
-    ) THEN
-      RETURN false;
-    END IF;
+    -- one by one: all at once, a plan looks through all that is parked of the key
+    FOREACH v_position IN ARRAY p_unpark_position LOOP
+      PERFORM FROM parked_events p
+      WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = v_position;
+      IF NOT FOUND THEN
+        RETURN false;
+      END IF;
+    END LOOP;
   END IF;
   UPDATE projection_partitions p SET
     position = p_to,
@@ -404,8 +407,10 @@ BEGIN
     ON CONFLICT DO NOTHING;
   END IF;
   IF p_unpark_key IS NOT NULL THEN
-    DELETE FROM parked_events p
-    WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = ANY (p_unpark_position);
+    FOREACH v_position IN ARRAY p_unpark_position LOOP
+      DELETE FROM parked_events p
+      WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = v_position;
+    END LOOP;
     DELETE FROM parked_keys k
     WHERE k.version_id = p_id AND k.order_key = p_unpark_key
       AND NOT EXISTS (SELECT FROM parked_events p WHERE p.version_id = p_id AND p.order_key = p_unpark_key);

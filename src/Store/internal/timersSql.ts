@@ -52,14 +52,14 @@ export const dueTimers = (
       FROM (SELECT) one
       LEFT JOIN LATERAL (
         SELECT t.due_at FROM ${schema}.timers t
-        WHERE t.log_id = $1::int4 AND t.owner = $2::text AND t.due_at > ${timeOr(3)}
-        ORDER BY t.log_id, t.owner, t.due_at, t.timer_id
+        WHERE ${isOwned} AND t.due_at > ${timeOr(3)}
+        ORDER BY t.due_at, t.timer_id
         LIMIT 1
       ) n ON true
       LEFT JOIN LATERAL (
         SELECT t.timer_id, t.timer_key, t.name, t.due_at FROM ${schema}.timers t
-        WHERE t.log_id = $1::int4 AND t.owner = $2::text AND t.due_at <= ${timeOr(3)}
-        ORDER BY t.log_id, t.owner, t.due_at, t.timer_id
+        WHERE ${isOwned} AND t.due_at <= ${timeOr(3)}
+        ORDER BY t.due_at, t.timer_id
         LIMIT $4::int8
       ) d ON true
       ORDER BY d.due_at, d.timer_id`,
@@ -84,13 +84,16 @@ export const timersPage = (schema: string, log: number, owner: string, limit: nu
   text: `
       SELECT t.timer_id::float8, t.timer_key::text, t.name::text, ${millis("t.due_at")}
       FROM ${schema}.timers t
-      WHERE t.log_id = $1::int4 AND t.owner = $2::text
-      ORDER BY t.log_id, t.owner, t.due_at, t.timer_id
+      WHERE ${isOwned}
+      ORDER BY t.due_at, t.timer_id
       LIMIT $3::int8`,
   params: [log, owner, BigInt(limit)]
 })
 
 /** A row of {@link timersPage}. */
 export const toTimer = (row: Values): Timer => ({ id: row[0], key: row[1], name: row[2], at: row[3] })
+
+/** The timers `t` of an owner, as timers_due_idx has them. */
+const isOwned = "hashtext(t.owner) = hashtext($2::text) AND t.log_id = $1::int4 AND t.owner = $2::text"
 
 const millis = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::float8`
