@@ -46,6 +46,28 @@ layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute"
       assert.deepStrictEqual(positions, numbers(positions.length).map((i) => i + 1))
     }))
 
+  it.effect("gives everybody a turn while appends come without a pause", () =>
+    Effect.gen(function*() {
+      const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]
+      let stored = 0
+      let isOver = false
+      const writers = yield* Effect.forkChild(Effect.forEach(numbers(8), (i) =>
+        Effect.gen(function*() {
+          while (!isOver) {
+            yield* store.append(Notes.stream(`busy${i}`), [note("again")])
+            stored++
+          }
+        }), { concurrency: "unbounded" }))
+      yield* Effect.repeat(Effect.sleep(1), { until: () => stored > 50 })
+      for (let i = 0; i < 5; i++) {
+        const before = stored
+        yield* sql`SELECT 1`
+        assert.isBelow(stored - before, 100)
+      }
+      isOver = true
+      yield* Fiber.join(writers)
+    }))
+
   it.effect("stores what the application writes in one transaction with its events", () =>
     Effect.gen(function*() {
       const [store, sql] = [yield* EventStore, yield* PgClient.PgClient]

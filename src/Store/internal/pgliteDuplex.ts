@@ -123,7 +123,10 @@ export const pgliteDuplex = (db: PGlite): () => Duplex => {
       try {
         while (this.cycles.length > 0) {
           await db._runExclusiveTransaction(async () => {
-            while (this.cycles.length > 0 || this.inTransaction) {
+            // canceled while it waited
+            if (this.cycles.length === 0) return
+            // outside of a transaction, whoever waits has his turn before the next request
+            do {
               if (this.cycles.length > 0) {
                 await this.execute(Buffer.concat(this.cycles.splice(0)))
                 await breathe()
@@ -133,7 +136,7 @@ export const pgliteDuplex = (db: PGlite): () => Duplex => {
                   this.wake = resolve
                 })
               }
-            }
+            } while (this.inTransaction)
           })
         }
       } finally {
