@@ -39,7 +39,7 @@ const copying = (
     version,
     from,
     emit: ({ event, position }) =>
-      Array.from(textOf(event)).concat(more).map((letter) =>
+      Array.from(`${textOf(event)}${more}`).map((letter) =>
         EventStore.entry(to.stream(letter), [new Copied({ text: change(textOf(event)), of: position })])
       )
   })
