@@ -330,8 +330,7 @@ test("an inline projection runs with the services of its layer, whoever appends"
     yield* store.append(account("1"), [moved(1)])
     yield* store.transaction(store.append(account("1"), [moved(1), moved(1)]))
   }).pipe(
-    Effect.provide(rate(1000)),
-    Effect.provide(Layer.provide(Projection.layer(Rated), rate(7))),
+    Effect.provide(Layer.merge(Layer.provide(Projection.layer(Rated), rate(7)), rate(1000))),
     Effect.provideService(EventStore, store),
     Effect.provideService(SqlClient.SqlClient, sql)
   )
