@@ -319,7 +319,8 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a datab
       const { position } = yield* store.append(Notes.stream("end"), [note("end")])
       const events = yield* recorded(store)
       assert.deepStrictEqual(events.map((event) => event.position as number), events.map((_, i) => i + 1))
-      assert.strictEqual(events.length, position)
+      // what was on the other connection when its callers left may come behind
+      assert.isAtLeast(events.length, position)
       yield* noLocks(sql)
       yield* until(count(sql, "state <> 'idle' AND pid <> pg_backend_pid()"), 0)
     }))
