@@ -8,6 +8,7 @@ import { untilState } from "../../src/Testing/internal/projecting.ts"
 import { collect, fails, ids, together } from "../../src/Testing/internal/rule.ts"
 import { makeAccounts, moved, renamed, run } from "../support/accounts.ts"
 import { has, open, type Opened } from "../support/Notes.ts"
+import * as TcpProxy from "../support/TcpProxy.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 const { entry } = EventStore
@@ -312,6 +313,37 @@ test("appends of processes that lock the same rows in opposite orders all come t
       }
     }))
   yield* agrees(processes[0]!)
+})
+
+test("appends whose connections are cut, at whatever time, are stored and applied once", function*(url) {
+  const { account, agrees, start, watch } = begin()
+  const here = yield* open(url)
+  const proxy = yield* TcpProxy.make(url)
+  const there = yield* open(proxy.url)
+  yield* start(here, there)
+  const stop = yield* watch(here)
+  let isOver = false
+  const writing = yield* Effect.forkScoped(together(8, (i) =>
+    Effect.gen(function*() {
+      let version = 0
+      // whoever stored one twice, or none, would not get the version he expects
+      for (; !isOver; version += 2) {
+        const appended = yield* there.store.append(account(i), [moved(1), renamed(`${i % 3}`)], { expected: version })
+        assert.strictEqual(appended.version, version + 2)
+      }
+      return version
+    })))
+  // far enough apart for a connection to be made, and something to be said
+  for (let i = 0; i < 30 || proxy.lost() < 10; i++) {
+    yield* Effect.sleep(60 + i * 37 % 150)
+    if (i % 3 !== 0) proxy.loseAnswers("COMMIT", 1)
+    else proxy.cut()
+  }
+  isOver = true
+  const versions = yield* Fiber.join(writing)
+  assert.isAbove(yield* stop, 3)
+  assert.strictEqual(yield* here.store.head(), versions.reduce((sum, version) => sum + version, 0))
+  yield* agrees(here)
 })
 
 test("an inline projection runs with the services of its layer, whoever appends", function*(url) {

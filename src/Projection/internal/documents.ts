@@ -28,7 +28,7 @@ export interface DocumentsOptions<C extends Source, S> extends Common<C> {
    */
   readonly key?: ((recorded: Recorded<Out<NoInfer<C>>>) => Keys) | undefined
   /** The state of a document that there is not. */
-  readonly initial: (key: string) => S
+  readonly initial: (key: string) => NoInfer<S>
   /** Pure: the same state and event give the same state. */
   readonly evolve: EvolveDocument<S, Out<NoInfer<C>>>
   /**
