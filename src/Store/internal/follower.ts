@@ -74,10 +74,9 @@ export class Follower<E> implements LogFollower<E>, TailListener {
     this.pending = true
     // up to here nothing concerned it
     this.at = Math.max(this.at, after)
-    this.onFailure()
   }
 
-  readonly onFailure = (): void => {
+  readonly wake = (): void => {
     const { resume } = this
     this.resume = undefined
     resume?.()

@@ -11,9 +11,9 @@ export type TailKey = `stream:${string}` | `category:${string}` | `type:${string
 /** Somebody whom new events of some keys concern. */
 export interface TailListener {
   readonly keys: ReadonlyArray<TailKey>
-  /** A page that may hold something for it begins behind a position. */
+  /** A page that may hold something for it begins behind a position. It is woken when all have been told. */
   readonly onPage: (after: number) => void
-  readonly onFailure: () => void
+  readonly wake: () => void
 }
 
 /** The events behind `after` up to `to`. */
@@ -120,7 +120,7 @@ export class TailPages {
 
   wakeAll(): void {
     for (const listeners of this.listeners.values()) {
-      for (const listener of listeners) listener.onFailure()
+      for (const listener of listeners) listener.wake()
     }
   }
 
@@ -139,11 +139,16 @@ export class TailPages {
       this.bytes -= oldest.bytes
       this.begins = oldest.to
     }
+    // who is woken goes on at once, and may ask how far the others are: they have to know by then
+    const concerned = [...this.concernedBy(page)]
+    for (const listener of concerned) listener.onPage(page.after)
+    for (const listener of concerned) listener.wake()
+  }
+
+  private *concernedBy(page: TailPage): Iterable<TailListener> {
     if (page.size === 0) return
-    for (const listener of this.listeners.get("*") ?? []) listener.onPage(page.after)
+    yield* this.listeners.get("*") ?? []
     if (this.listeners.size === (this.listeners.has("*") ? 1 : 0)) return
-    for (const key of page.byKey().keys()) {
-      for (const listener of this.listeners.get(key) ?? []) listener.onPage(page.after)
-    }
+    for (const key of page.byKey().keys()) yield* this.listeners.get(key) ?? []
   }
 }

@@ -115,6 +115,23 @@ export const inMemoryRules: Rules = (rule) => {
     }
   })
 
+  rule("has all up to its position, also for those who go on as soon as another one is there", function*(store) {
+    const from = freshCategory()
+    const [one, other] = [yield* textsIn(store, from), yield* textsIn(store, from)]
+    for (let count = 1; count <= 10; count++) {
+      const [first, second] = count % 2 === 0 ? [one, other] : [other, one]
+      const next = (yield* store.head()) + 1
+      const waiting = yield* Effect.forkChild(
+        Effect.andThen(first.awaitProcessed(next), Effect.zip(second.position, second.get)),
+        { startImmediately: true }
+      )
+      const { position } = yield* store.append(from.stream("1"), notes(String(count)))
+      const [reached, texts] = yield* Fiber.join(waiting)
+      equal(texts.length, reached < position ? count - 1 : count)
+      yield* Effect.all([one.awaitProcessed(position), other.awaitProcessed(position)])
+    }
+  })
+
   rule("shows a stored event to those who observe with all its parts, or not at all", function*(store) {
     class One extends Schema.TaggedClass<One>()("One", { n: Schema.Int }) {}
     const Many = Event.oldest(Schema.Struct({ count: Schema.Int }))
