@@ -286,8 +286,9 @@ export const processRules: Rules = (rule) => {
     const first = yield* manage(store, older)
     yield* handled(store, older, yield* store.append(from.stream("a"), notes("1", "2")))
     yield* first.stop
+    const patient = { attempts: 1_000_000, retry: Schedule.spaced("5 millis") }
     const perform = { Say: () => Effect.void }
-    const run = Effect.forkScoped(inStore(store)(ProcessManager.run(newer, { perform })))
+    const run = Effect.forkScoped(inStore(store)(ProcessManager.run(newer, { ...patient, perform })))
     const state = inStore(store)(ProcessManager.state(newer, "a"))
     yield* Effect.scoped(Effect.gen(function*() {
       yield* run
@@ -296,7 +297,7 @@ export const processRules: Rules = (rule) => {
     equal(Option.getOrThrow(yield* state), { count: 3, last: "2 of 1, 3" })
 
     // the older one has it first, again and again
-    yield* manage(store, older, { attempts: 1_000_000, retry: Schedule.spaced("5 millis") })
+    yield* manage(store, older, patient)
     const last = yield* store.append(from.stream("a"), notes("4"))
     const info = inStore(store)(PersistentSubscription.info(older.subscriptions.events))
     yield* until("attempts", () => Effect.map(info, (info) => Option.exists(info, ({ waiting }) => waiting === 1)))

@@ -232,7 +232,7 @@ export const processTimerRules: Rules = (rule) => {
   })
 
   rule("leaves a timer that only a newer program knows to that", function*(store) {
-    const [from, name, clock] = [freshCategory(), freshName(), yield* makeClock]
+    const [from, name] = [freshCategory(), freshName()]
     const newer = managerOf({ from, name, noted: () => ({ timers: { first: 0 } }) })
     const older = ProcessManager.make(name, {
       from,
@@ -240,17 +240,16 @@ export const processTimerRules: Rules = (rule) => {
       state: State,
       initial: () => ({ texts: [] })
     }, { handle: { Noted: heard, Counted: heard } })
-    const first = yield* manage(store, newer, { clock })
+    const first = yield* manage(store, newer)
     yield* store.append(from.stream("a"), notes("1"))
     yield* until("the timer", () => isFired(store, newer, "a", 1))
     yield* first.stop
-    yield* Effect.forkScoped(
-      inStore(store)(ProcessManager.run(older, { attempts: 1_000_000, retry: Schedule.spaced(1) }))
-    )
+    const patient = { attempts: 1_000_000, retry: Schedule.spaced("5 millis") }
+    yield* Effect.forkScoped(inStore(store)(ProcessManager.run(older, patient)))
     yield* store.append(from.stream("b"), notes("1"))
     yield* untilState(store, newer, "b", ["1"])
     equal(yield* parkedOf(store, newer), [])
-    yield* manage(store, newer, { retry: Schedule.spaced(1) })
+    yield* manage(store, newer, patient)
     yield* untilState(store, newer, "a", ["first"])
   })
 
