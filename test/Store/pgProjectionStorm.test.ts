@@ -4,7 +4,8 @@
  */
 import type { PgClient } from "@effect/sql-pg"
 import { assert, it } from "@effect/vitest"
-import { Duration, Effect, Random } from "effect"
+import { Duration, Effect, Option, Random } from "effect"
+import * as SqlError from "effect/sql/SqlError"
 import type { OwnedPartition, PartitionsClaimed } from "../../src/Store/ProjectionStorage.ts"
 import { definitionOf, storageOf } from "../../src/Testing/internal/projectionStorageVersion.ts"
 import { open, type Opened } from "../support/Notes.ts"
@@ -39,6 +40,9 @@ const isTrouble = (error: any): boolean =>
   error.isRetryable === true || error.reason?.isRetryable === true ||
   ["ConnectionError", "UnknownError"].includes(error.reason?._tag) &&
     /close|idle-in|57P01|25P0/i.test(String(error.reason.cause))
+
+/** A position was there already. */
+const isDoubled = (error: unknown): boolean => SqlError.isSqlError(error) && error.reason._tag === "UniqueViolation"
 
 const register = ({ store }: Opened, version: number) =>
   storageOf(store).register(
@@ -99,7 +103,16 @@ const work = Effect.fnUntraced(function*(
     // some stand still for longer than they may
     if (dice < 4) yield* Effect.sleep(Duration.toMillis(lease) * dice * 0.6)
   })
-  const answer = yield* advanceWith(advance, positions.length === 0 && dice % 2 === 0 ? undefined : effect)
+  const answer = yield* Effect.catchIf(
+    advanceWith(advance, positions.length === 0 && dice % 2 === 0 ? undefined : effect),
+    isDoubled,
+    // somebody else was given the partition, and was faster: so this one must not go on
+    () =>
+      Effect.tap(
+        advanceWith<void, never, never>(advance, undefined),
+        (late) => Effect.sync(() => assert.isTrue(Option.isNone(late)))
+      )
+  )
   storm.meet(`advance ${answer._tag}`)
 })
 
