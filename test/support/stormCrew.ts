@@ -2,9 +2,10 @@
 import { Effect, Fiber, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Child from "./child.ts"
+import type { ProjectorOptions } from "./projectors.ts"
 
 export interface Member {
-  readonly kind: "writer" | "consumer"
+  readonly kind: "writer" | "consumer" | "projector"
   readonly number: number
   /** Every process it was, the last one runs. */
   readonly lives: ReadonlyArray<Child.Child>
@@ -30,11 +31,21 @@ export interface Crew {
 export const start = (
   url: string,
   seed: number,
-  frozenMillis: number,
+  { frozenMillis, projector }: { readonly frozenMillis: number; readonly projector: ProjectorOptions },
   counts: Readonly<Record<Member["kind"], number>>
 ): Effect.Effect<Crew, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const programs = { writer: "stormWriter.ts", consumer: "stormConsumer.ts" } as const
+    const program = ({ kind, number }: Member, lives: number): readonly [string, ...ReadonlyArray<string>] => {
+      const numbers = [String(number), String(seed * 1000 + number * 100 + lives)] as const
+      switch (kind) {
+        case "writer":
+          return ["stormWriter.ts", url, ...numbers]
+        case "consumer":
+          return ["stormConsumer.ts", url, ...numbers]
+        case "projector":
+          return ["projector.ts", url, JSON.stringify(projector)]
+      }
+    }
     const ends: Array<string> = []
     const ordered = new Set<Child.Child>()
     let isOver = false
@@ -59,8 +70,7 @@ export const start = (
     /** Lives once; killed where it is interrupted. */
     const live = (member: Member & { readonly lives: Array<Child.Child> }) =>
       Effect.scoped(Effect.gen(function*() {
-        const args = [url, String(member.number), String(seed * 1000 + member.number * 100 + member.lives.length)]
-        const child = yield* Child.start(programs[member.kind], ...args)
+        const child = yield* Child.start(...program(member, member.lives.length))
         member.lives.push(child)
         guard(child.pid)
         member.isStopped = false

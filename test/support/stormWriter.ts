@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import { writeSync } from "node:fs"
+import { Accounts, moved } from "./journal.ts"
 import { openStore, type Store } from "./Notes.ts"
 import { chance, patiently, Work, worked } from "./storm.ts"
 
@@ -17,6 +18,9 @@ process.stdin.once("end", () => process.exit(1))
 
 const weights = { plain: 600, effect: 360, freeze: 2, flaky: 25, slow: 1, fail: 4, park: 4 }
 const streams = 32
+
+const journalWeights = { plain: 950, flaky: 20, slow: 1, freeze: 3, poison: 3, fail: 3 }
+const accounts = 24
 
 const fibre = (store: Store, n: number) =>
   Effect.gen(function*() {
@@ -33,11 +37,25 @@ const fibre = (store: Store, n: number) =>
     }
   })
 
+/** For the journal, where everything that was stored has to be, whether it was acknowledged or not. */
+const bookkeeper = (store: Store) =>
+  Effect.gen(function*() {
+    while (!stopped) {
+      const events = Array.from({ length: 1 + below(3) }, () => moved(below(100), weighted(journalWeights)))
+      yield* Effect.ignore(store.append(Accounts.stream(String(below(accounts))), events))
+      yield* Effect.sleep(20 + below(60))
+    }
+  })
+
 await Effect.runPromise(
   Effect.scoped(
     Effect.flatMap(
       patiently(openStore(url)),
-      ({ store }) => Effect.forEach([0, 1, 2, 3], (n) => fibre(store, n), { concurrency: "unbounded", discard: true })
+      ({ store }) =>
+        Effect.all([bookkeeper(store), ...[0, 1, 2, 3].map((n) => fibre(store, n))], {
+          concurrency: "unbounded",
+          discard: true
+        })
     )
   )
 )
