@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
+import type { TestClock } from "effect/testing"
 import * as Projection from "../../Projection/Projection.ts"
 import { adjustUntil, inStore, makeClock, until } from "./consuming.ts"
 import { documentsOf, foldByHand, freshTexts, put, puts, type Texts, textsOf } from "./keyedTexts.ts"
@@ -33,6 +34,14 @@ const assertFolded = (store: Store, name: string, from: Texts) =>
     yield* processed(store, name)
     const { id } = yield* stateOf(store, name)
     equal(yield* documentsOf(store, id), yield* foldByHand(store, from))
+  })
+
+/** As {@link processed}, by a clock that is adjusted: what does not concern a partition moves it from time to time. */
+const processedInTime = (store: Store, name: string, clock: TestClock.TestClock) =>
+  Effect.gen(function*() {
+    const handled = yield* Effect.forkChild(processed(store, name))
+    yield* adjustUntil(clock, "500 millis", "what is stored", () => handled.pollUnsafe() !== undefined)
+    yield* Fiber.join(handled)
   })
 
 export const projectionPartitionRules: Rules = (rule) => {
@@ -78,7 +87,7 @@ export const projectionPartitionRules: Rules = (rule) => {
       const mortal = yield* mortalStore(store)
       const first = yield* project(mortal.store, texts, options)
       yield* write(store, from, ["a", "b"])
-      yield* processed(store, name)
+      yield* processedInTime(store, name, clock)
       yield* mortal.kill(first)
       const owners = ownersOf(yield* stateOf(store, name))
       yield* project(yield* otherStore(store), texts, options)
@@ -86,10 +95,7 @@ export const projectionPartitionRules: Rules = (rule) => {
       const killed = clock.currentTimeMillisUnsafe()
       yield* adjustUntil(clock, "500 millis", "a takeover", () => clock.currentTimeMillisUnsafe() - killed >= 8000)
       equal(ownersOf(yield* stateOf(store, name)), owners)
-      // what does not concern them moves their checkpoints from time to time
-      const handled = yield* Effect.forkChild(processed(store, name))
-      yield* adjustUntil(clock, "500 millis", "a takeover", () => handled.pollUnsafe() !== undefined)
-      yield* Fiber.join(handled)
+      yield* processedInTime(store, name, clock)
       yield* assertFolded(store, name, from)
     }
   )
