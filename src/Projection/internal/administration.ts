@@ -3,6 +3,7 @@ import type { RawEvent } from "../../Event/RawEvent.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as LogFilter from "../../Store/LogFilter.ts"
 import type { ParkedEvent, ProjectionState } from "../../Store/ProjectionStorage.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import type { InvalidInput, StoreError } from "../../Store/StoreError.ts"
 import * as Category from "../../Stream/Category.ts"
 import type { Position } from "../../Stream/Position.ts"
@@ -12,7 +13,7 @@ import { NoPreviousVersion, ProjectionNotFound, VersionBehind, VersionIsLive } f
 import { channelOf } from "./core.ts"
 import { checkName } from "./naming.ts"
 import { mostPartitions, span, whole } from "./settings.ts"
-import { steadyMillis, timeOf } from "./time.ts"
+import { steadyMillis } from "./time.ts"
 
 type Refused = ProjectionNotFound | InvalidInput | StoreError
 
@@ -37,7 +38,7 @@ const toStatus = (state: ProjectionState, head: number): Status => {
 const states = (name: string | undefined): Effect.Effect<ReadonlyArray<ProjectionState>, StoreError, EventStore> =>
   Effect.gen(function*() {
     const { storage } = yield* EventStore
-    return yield* storage.projections.states(name, timeOf(yield* Clock.Clock))
+    return yield* storage.projections.states(name, StorageTime.of(yield* Clock.Clock))
   })
 
 export const statuses = (

@@ -1,13 +1,14 @@
 import { Context, Deferred, Duration, Effect, type Scope, Tracer } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import type { LogStorage } from "../../Store/LogStorage.ts"
+import { Signal } from "../../Store/Signal.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { InvalidInput, retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import { AwaitTimedOut, ProjectionFailed, ProjectionNotFound } from "../ProjectionError.ts"
 import type { Core } from "./core.ts"
 import { checkName } from "./naming.ts"
 import { span } from "./settings.ts"
-import { Signal } from "./signal.ts"
-import { steadyMillis, timeOf } from "./time.ts"
+import { steadyMillis } from "./time.ts"
 
 /** Milliseconds between two questions: where nobody in this process works on it, and where somebody does. */
 const shortest = 2
@@ -183,7 +184,7 @@ const ask = (awaited: Awaited, { storage }: EventStore["Service"], name: string)
         const now = steadyMillis(clock)
         if (now - statusAt >= statusMillis || awaited.hasNews()) {
           statusAt = now
-          const states = yield* steadily(projections.states(name, timeOf(clock)))
+          const states = yield* steadily(projections.states(name, StorageTime.of(clock)))
           const live = states.find(({ isLive }) => isLive)
           if (live?.status === "failed") {
             const { error: cause, errorPosition: position, version } = live

@@ -1,11 +1,11 @@
 import { Array as Arr, Duration, Effect, Exit, Option, Schedule } from "effect"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { decodeFrom } from "../../Stream/Decode.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { Core } from "./core.ts"
 import { failureOf, messageOf, passingOf } from "./failure.ts"
 import { wholeTarget } from "./setup.ts"
-import { timeOf } from "./time.ts"
 import type { Worker } from "./worker.ts"
 
 /** Milliseconds until another try, where others have to come as far first. */
@@ -44,7 +44,7 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
     const { isLive, isSwitchWanted } = core.known!
     if (isLive || isSwitchWanted) return true
     if (!settings.isSwitching) return false
-    const states = yield* projections.states(definition.name, timeOf(clock))
+    const states = yield* projections.states(definition.name, StorageTime.of(clock))
     return states.every(({ isLive, version }) => !isLive || version < definition.version)
   })
 
@@ -80,7 +80,7 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
       const wasLive = core.known!.isLive
       // all else the next claim says
       core.known = { ...core.known!, stage: "ready", isSwitchWanted: false }
-      const states = yield* core.steadily("completed", projections.states(definition.name, timeOf(clock)))
+      const states = yield* core.steadily("completed", projections.states(definition.name, StorageTime.of(clock)))
       const isLive = states.some((state) => state.id === id && state.isLive)
       yield* core.annotated(
         isLive && !wasLive

@@ -2,11 +2,12 @@ import { type Clock, type Context, Duration, Effect } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { OwnedPartition, PartitionsClaimed } from "../../Store/ProjectionStorage.ts"
+import { Signal } from "../../Store/Signal.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { Definition } from "./definition.ts"
 import type { Settings } from "./settings.ts"
-import { Signal } from "./signal.ts"
-import { steadyMillis, timeOf } from "./time.ts"
+import { steadyMillis } from "./time.ts"
 
 export interface CoreOptions {
   readonly store: EventStore["Service"]
@@ -39,7 +40,7 @@ export class Core {
 
   /** Time for the storage to go by. */
   get now(): number | undefined {
-    return timeOf(this.options.clock)
+    return StorageTime.of(this.options.clock)
   }
 
   /** Milliseconds that never go back. */

@@ -2,13 +2,13 @@ import { type Clock, DateTime, Duration, Effect } from "effect"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { Timer } from "../../Store/ProjectionStorage.ts"
+import { Signal } from "../../Store/Signal.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { retryPassing } from "../../Store/StoreError.ts"
 import type { ProcessDefinition } from "./processDefinition.ts"
 import { TimerFired } from "./processEvents.ts"
 import { loadLast } from "./processStore.ts"
 import type { ProcessTelemetry } from "./processTelemetry.ts"
-import { Signal } from "./signal.ts"
-import { timeOf } from "./time.ts"
 
 /** Milliseconds after which timers are looked for that another program may have set, and not lived to fire. */
 const othersMillis = 1000
@@ -73,7 +73,7 @@ export class ProcessTimers {
     const due = Effect.suspend(() => {
       // before the call: better to be early than late
       asked = clock.currentTimeMillisUnsafe()
-      return projections.timers.due(definition.name, timersAtATime, timeOf(clock))
+      return projections.timers.due(definition.name, timersAtATime, StorageTime.of(clock))
     })
     while (true) {
       signal.take()

@@ -1,13 +1,13 @@
 import { type Duration, Effect, Ref } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import type { ProjectionState } from "../../Store/ProjectionStorage.ts"
+import { Signal } from "../../Store/Signal.ts"
 import { InvalidInput, retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { Named, OfVersion } from "../Projection.ts"
 import { AwaitTimedOut, ProjectionFailed, type ProjectionNotFound } from "../ProjectionError.ts"
 import { nameOf, stateOf } from "./administration.ts"
 import { channelOf } from "./core.ts"
 import { span } from "./settings.ts"
-import { Signal } from "./signal.ts"
 
 /** Milliseconds between two looks, at first and at most. */
 const shortest = 5

@@ -1,6 +1,7 @@
 import { Clock, DateTime, Effect, Option, Stream } from "effect"
 import type { RawEvent } from "../../Event/RawEvent.ts"
 import { EventStore } from "../../Store/EventStore.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { ParkedDelivery, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
 import * as Category from "../../Stream/Category.ts"
@@ -9,7 +10,6 @@ import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Change, Declaration, Info, Parked, ParkedFilter } from "../PersistentSubscription.ts"
 import { SubscriptionExists, SubscriptionNotFound } from "../SubscriptionError.ts"
 import { checkFlag, checkName, toDefinition, toFilter, toStart, whole } from "./declaration.ts"
-import { timeOf } from "./time.ts"
 
 /** Parked deliveries that are read, replayed or discarded at a time. */
 const pageSize = 500
@@ -70,7 +70,7 @@ const toInfo = (state: SubscriptionState, head: number): Info => {
 
 export const list: Effect.Effect<ReadonlyArray<Info>, StoreError, EventStore> = Effect.gen(function*() {
   const { storage } = yield* EventStore
-  const states = yield* storage.subscriptions.list(timeOf(yield* Clock.Clock))
+  const states = yield* storage.subscriptions.list(StorageTime.of(yield* Clock.Clock))
   const head = yield* storage.head
   return states.map((state) => toInfo(state, head))
 })
@@ -79,7 +79,7 @@ export const info = (name: string): Effect.Effect<Option.Option<Info>, InvalidIn
   Effect.gen(function*() {
     const { storage } = yield* EventStore
     yield* checkName(name)
-    const state = yield* storage.subscriptions.state(name, timeOf(yield* Clock.Clock))
+    const state = yield* storage.subscriptions.state(name, StorageTime.of(yield* Clock.Clock))
     if (Option.isNone(state)) return Option.none()
     return Option.some(toInfo(state.value, yield* storage.head))
   })
@@ -89,7 +89,7 @@ const idOf = (name: string): Effect.Effect<number, SubscriptionNotFound | Invali
   Effect.gen(function*() {
     const { storage } = yield* EventStore
     yield* checkName(name)
-    const state = yield* storage.subscriptions.state(name, timeOf(yield* Clock.Clock))
+    const state = yield* storage.subscriptions.state(name, StorageTime.of(yield* Clock.Clock))
     if (Option.isNone(state)) return yield* new SubscriptionNotFound({ subscription: name })
     return state.value.id
   })

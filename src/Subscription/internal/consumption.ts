@@ -1,5 +1,6 @@
 import { Clock, Effect, Exit, Option, Queue, Schedule, Scope, Stream } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { SubscriptionDefinition, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
 import type { ManualDelivery } from "../Delivery.ts"
@@ -19,7 +20,6 @@ import type { HandlePart } from "./handling.ts"
 import { byHand, type Handed } from "./manual.ts"
 import { keysOf } from "./ordering.ts"
 import { sourceOf } from "./source.ts"
-import { timeOf } from "./time.ts"
 
 /** Starts a consumer with a handler. The answer fails when it ends. */
 export const start = (
@@ -128,7 +128,7 @@ const declare = (
     const clock = yield* Clock.Clock
     // others may create or remove it between two steps
     while (true) {
-      const known = Option.getOrUndefined(yield* subscriptions.state(definition.name, timeOf(clock)))
+      const known = Option.getOrUndefined(yield* subscriptions.state(definition.name, StorageTime.of(clock)))
       if (known === undefined) {
         yield* subscriptions.create(definition, yield* toStart(store.storage, start))
       } else if (isSame(known, definition)) {

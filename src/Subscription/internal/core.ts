@@ -1,6 +1,8 @@
 import { type Clock, type Context, Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { LogFollower } from "../../Store/LogTail.ts"
+import { Signal } from "../../Store/Signal.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { Settlement, SubscriptionState } from "../../Store/SubscriptionStorage.ts"
 import type { ConsumerSettings } from "./declaration.ts"
@@ -8,10 +10,8 @@ import type { KeyOf } from "./filler.ts"
 import type { HandlePart } from "./handling.ts"
 import { type Entry, Holdings } from "./held.ts"
 import { type Answer, Outbox } from "./outbox.ts"
-import { Signal } from "./signal.ts"
 import type { Decode } from "./source.ts"
 import { Telemetry } from "./telemetry.ts"
-import { timeOf } from "./time.ts"
 import type { RetryPolicy } from "./verdict.ts"
 
 export interface CoreOptions {
@@ -72,7 +72,7 @@ export class Core {
 
   /** Time for the storage to go by. */
   get now(): number | undefined {
-    return timeOf(this.options.clock)
+    return StorageTime.of(this.options.clock)
   }
 
   fail(exit: Exit.Exit<never, unknown>): void {

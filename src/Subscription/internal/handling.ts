@@ -1,5 +1,6 @@
 import { type Clock, Effect, Option } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
 import { InvalidInput } from "../../Store/StoreError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
@@ -7,7 +8,6 @@ import { type Delivery, LeaseLost, Skip } from "../Delivery.ts"
 import type { Entry } from "./held.ts"
 import type { Decode } from "./source.ts"
 import { linksOf, type Telemetry } from "./telemetry.ts"
-import { timeOf } from "./time.ts"
 import { Undecodable } from "./verdict.ts"
 
 /** What the form of a consumer knows of a delivery beside what everybody may see. */
@@ -113,7 +113,7 @@ const transactionOf = (
     // what is committed is noted, whatever interrupts
     const finish = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
-        restore(store.storage.subscriptions.finishWith(id, entry.held, effect, timeOf(clock))),
+        restore(store.storage.subscriptions.finishWith(id, entry.held, effect, StorageTime.of(clock))),
         (answer) => {
           if (Option.isNone(answer)) return Effect.fail(lost())
           onFinished(entry)

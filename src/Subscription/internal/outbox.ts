@@ -1,8 +1,8 @@
 import { Effect } from "effect"
+import { Signal } from "../../Store/Signal.ts"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { Settlement } from "../../Store/SubscriptionStorage.ts"
 import type { Entry } from "./held.ts"
-import { Signal } from "./signal.ts"
 
 /** What became of an entry. */
 export interface Answer {

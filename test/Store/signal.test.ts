@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { Signal } from "../../src/Subscription/internal/signal.ts"
+import { Signal } from "../../src/Store/Signal.ts"
 
 it.effect("does not wait where it was raised before", () =>
   Effect.gen(function*() {

@@ -1,7 +1,0 @@
-import { Clock, Context } from "effect"
-
-const systemClock = Context.get(Context.empty(), Clock.Clock)
-
-/** The time to go by: the storage's own, unless the program runs on another clock than the system's. */
-export const timeOf = (clock: Clock.Clock): number | undefined =>
-  clock === systemClock ? undefined : clock.currentTimeMillisUnsafe()
