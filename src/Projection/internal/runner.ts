@@ -55,6 +55,8 @@ class Runner {
   /** Whether the storage was asked and has not answered. */
   private isAsking = false
   private isEnding = false
+  /** Checkpoints of the workers when a claim was made: what the storage says then is not less. */
+  private readonly placesAtClaim = new Map<number, number>()
   /** How many claims were made, and which was the last one when a worker of a partition ended. */
   private claims = 0
   private readonly endedIn = new Map<number, number>()
@@ -110,6 +112,8 @@ class Runner {
     const asked = Effect.suspend(() => {
       this.claims++
       this.isAsking = true
+      this.placesAtClaim.clear()
+      for (const [partition, { worker }] of this.works) this.placesAtClaim.set(partition, worker.place.to)
       return Effect.onExitPrimitive(store.storage.projections.claim({ id, runner, lease, now: core.now }), () => {
         this.isAsking = false
         return undefined
@@ -142,7 +146,10 @@ class Runner {
     core.known = claimed
     const owned = new Map(claimed.partitions.map((partition) => [partition.partition, partition]))
     for (const [partition, { fiber, worker }] of works) {
-      if (owned.get(partition)?.epoch !== worker.owned.epoch) fiber.interruptUnsafe()
+      const stored = owned.get(partition)
+      // a database that crashed or was replaced may have lost what it had answered
+      const isLost = stored !== undefined && stored.position < (this.placesAtClaim.get(partition) ?? 0)
+      if (stored?.epoch !== worker.owned.epoch || isLost) fiber.interruptUnsafe()
     }
     let isLate = false
     for (const partition of claimed.partitions) {
