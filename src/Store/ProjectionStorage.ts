@@ -279,6 +279,14 @@ export interface ProjectionStorage {
     effect: Effect.Effect<unknown, E, R>
   ) => Effect.Effect<boolean, E | AppendRefused | InvalidInput | StoreError, R>
   /**
+   * Runs an effect as one transaction that makes the indexes of a version, unless they are made: then it is not run. Others
+   * who try wait for it, and nothing else does. Answers `false` where a partition has not caught up.
+   */
+  readonly indexWith: <E, R>(
+    id: number,
+    effect: Effect.Effect<unknown, E, R>
+  ) => Effect.Effect<boolean, E | AppendRefused | InvalidInput | StoreError, R>
+  /**
    * Makes a version ready that has caught up with all partitions, and live where `isSwitching`; the effect runs in the
    * same transaction. Answers `false`, and leaves nothing of the effect, where a partition is not caught up, or the version
    * to be replaced is further (`isSwitching` only). Does nothing and answers `true` where it is ready (and live) already; nor is

@@ -3,6 +3,7 @@ import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Latch, Option, Result } from "effect"
 import * as Sql from "../../src/Store/internal/projectionsSql.ts"
+import type { Advance } from "../../src/Store/ProjectionStorage.ts"
 import { until } from "../../src/Testing/internal/consuming.ts"
 import {
   complete,
@@ -49,9 +50,15 @@ const standing = Effect.gen(function*() {
 })
 
 /** A batch that has moved its checkpoint, and stands still before COMMIT. */
-const atCommit = Effect.fnUntraced(function*({ sql }: Opened, version: Version, owned: Owned, to: number) {
+const atCommit = Effect.fnUntraced(function*(
+  { sql }: Opened,
+  version: Version,
+  owned: Owned,
+  to: number,
+  options: Partial<Advance> = {}
+) {
   const { go, here, reached } = yield* standing
-  const { params, text } = Sql.advancePartition("eventstore", version.advance(owned, to))
+  const { params, text } = Sql.advancePartition("eventstore", version.advance(owned, to, options))
   const fiber = yield* Effect.forkScoped(sql.withTransaction(Effect.andThen(sql.unsafe(text, params), here)))
   yield* reached
   return Effect.andThen(go, Fiber.join(fiber))
@@ -225,6 +232,66 @@ describe("projections in Postgres", () => {
       yield* Fiber.join(late)
       assert.isTrue(yield* Fiber.join(completing))
       assert.strictEqual(yield* deadlocks(sql), 0)
+    }))
+
+  it.live("leave a version running that is reset by two, or by somebody who did not come to the end", () =>
+    Effect.gen(function*() {
+      const { sql, store } = yield* opened
+      const version = yield* makeVersion(store)
+      const { drop, pause, reset, resume } = storageOf(store)
+      const status = Effect.map(version.state(), ({ status }) => status)
+      const begun = sql`SELECT eventstore.pause_projection(${version.id}::int4, 'reset')`
+      const ended = sql`SELECT eventstore.reset_projection(${version.id}::int4)`
+      yield* begun
+      assert.isTrue(yield* reset(version.id))
+      assert.strictEqual(yield* status, "running")
+      yield* ended
+      assert.strictEqual(yield* status, "running")
+
+      yield* begun
+      assert.strictEqual(yield* status, "paused")
+      assert.isTrue(yield* reset(version.id))
+      assert.strictEqual(yield* status, "running")
+
+      // who pauses it meanwhile has his answer
+      yield* begun
+      yield* pause(version.id)
+      yield* ended
+      assert.strictEqual(yield* status, "paused")
+      assert.isTrue(yield* reset(version.id))
+      assert.strictEqual(yield* status, "paused")
+
+      yield* resume(version.id)
+      const next = yield* makeVersion(store, { name: version.name, version: 2 })
+      const nextStatus = Effect.map(next.state(), ({ status }) => status)
+      yield* sql.unsafe(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`)
+      yield* sql.unsafe(
+        `CREATE TRIGGER refuse BEFORE DELETE ON eventstore.projection_versions EXECUTE FUNCTION refuse()`
+      )
+      assert.isTrue(Result.isFailure(yield* Effect.result(drop(next.id))))
+      assert.strictEqual(yield* nextStatus, "running")
+      yield* pause(next.id)
+      assert.isTrue(Result.isFailure(yield* Effect.result(drop(next.id))))
+      assert.strictEqual(yield* nextStatus, "paused")
+    }))
+
+  it.live("keep a key parked under which another partition parks while its last event is replayed", () =>
+    Effect.gen(function*() {
+      const stores = yield* opened
+      const version = yield* makeVersion(stores.store, { partitions: 2 })
+      const { replay } = storageOf(stores.store)
+      const parked = (position: number) => ({ key: "c", position, attempts: 1, error: "no" })
+      const [first, second] = yield* version.own("a")
+      assert.isTrue(yield* version.move(first!, 5, { park: [parked(5)] }))
+      const parking = yield* atCommit(stores, version, second!, 9, { park: [parked(9)] })
+      const unparking = yield* Effect.forkScoped(
+        version.move(movedTo(first!, 5), 6, { unpark: { key: "c", positions: [5] } })
+      )
+      yield* Effect.sleep("100 millis")
+      yield* parking
+      assert.isTrue(yield* Fiber.join(unparking))
+      assert.strictEqual(yield* replay(version.id, ["c"]), 1)
+      assert.deepStrictEqual((yield* version.claim("a")).parkedKeys, ["c"])
     }))
 
   it.live("learn by a claim what became of a batch whose COMMIT was not answered", () =>

@@ -56,7 +56,10 @@ export const statements: ReadonlyArray<string> = [
   start_event_id uuid,
   is_inline boolean NOT NULL,
   is_set_up boolean NOT NULL DEFAULT false,
+  is_indexed boolean NOT NULL DEFAULT false,
   is_switch_wanted boolean NOT NULL DEFAULT false,
+  -- paused by a reset or a removal that is under way, and not by an operator
+  is_held boolean NOT NULL DEFAULT false,
   stage text NOT NULL DEFAULT 'building' CHECK (stage IN ('building', 'ready')),
   status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'paused', 'failed')),
   kind text NOT NULL CHECK (kind IN ('tables', 'documents', 'links', 'events')),
@@ -403,14 +406,18 @@ BEGIN
     SELECT p_id, n.order_key, n.position, n.attempts, n.error, v_now
     FROM unnest(p_park_key, p_park_position, p_park_attempts, p_park_error) AS n(order_key, position, attempts, error)
     ON CONFLICT DO NOTHING;
-    INSERT INTO parked_keys (version_id, order_key) SELECT DISTINCT p_id, n.order_key FROM unnest(p_park_key) AS n(order_key)
-    ON CONFLICT DO NOTHING;
+    -- locks what is there: somebody else may be about to remove it with its last event
+    INSERT INTO parked_keys AS k (version_id, order_key)
+    SELECT DISTINCT p_id, n.order_key FROM unnest(p_park_key) AS n(order_key) ORDER BY n.order_key
+    ON CONFLICT ON CONSTRAINT parked_keys_pkey DO UPDATE SET is_replay_wanted = k.is_replay_wanted;
   END IF;
   IF p_unpark_key IS NOT NULL THEN
     FOREACH v_position IN ARRAY p_unpark_position LOOP
       DELETE FROM parked_events p
       WHERE p.version_id = p_id AND p.order_key = p_unpark_key AND p.position = v_position;
     END LOOP;
+    -- the next statement sees what was parked under the key until it was locked
+    PERFORM FROM parked_keys k WHERE k.version_id = p_id AND k.order_key = p_unpark_key FOR UPDATE;
     DELETE FROM parked_keys k
     WHERE k.version_id = p_id AND k.order_key = p_unpark_key
       AND NOT EXISTS (SELECT FROM parked_events p WHERE p.version_id = p_id AND p.order_key = p_unpark_key);

@@ -64,14 +64,20 @@ BEGIN
 END
 $$`,
 
+  // What was wanted to be live before somebody decided otherwise is wanted no more.
+  `CREATE FUNCTION forget_wishes(p_version projection_versions) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  UPDATE projection_versions v SET is_switch_wanted = false
+  WHERE v.log_id = p_version.log_id AND v.name = p_version.name AND v.is_switch_wanted
+$$`,
+
   // Makes a version live that is locked together with the live one.
   `CREATE FUNCTION make_live(p_version projection_versions) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_live projection_versions;
 BEGIN
-  UPDATE projection_versions v SET is_switch_wanted = false
-  WHERE v.version_id = p_version.version_id AND v.is_switch_wanted;
+  PERFORM forget_wishes(p_version);
   SELECT v.* INTO v_live
   FROM projections n
   JOIN projection_versions v ON v.version_id = n.live_id
@@ -165,6 +171,33 @@ BEGIN
 END
 $$`,
 
+  // Whether the indexes of a version can be made: 'open', else 'done', or 'early' where it has not caught up.
+  `CREATE FUNCTION begin_indexing(p_id integer) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
+DECLARE
+  v_indexed boolean;
+BEGIN
+  ${readCommitted}
+  PERFORM work_lock(p_id);
+  SELECT v.is_indexed INTO v_indexed FROM projection_versions v WHERE v.version_id = p_id;
+  RETURN CASE
+    WHEN v_indexed THEN 'done'
+    WHEN v_indexed IS NULL OR has_to_catch_up(p_id) THEN 'early'
+    ELSE 'open'
+  END;
+END
+$$`,
+
+  `CREATE FUNCTION finish_indexing(p_id integer) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  UPDATE projection_versions v SET is_indexed = true WHERE v.version_id = p_id
+$$`,
+
+  `CREATE FUNCTION has_to_catch_up(p_id integer) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  SELECT EXISTS (SELECT FROM projection_partitions p WHERE p.version_id = p_id AND NOT p.is_caught_up)
+$$`,
+
   // What is ready is made live by who asks for it: a runner that is late must not undo what an operator did since.
   `CREATE FUNCTION may_switch(p_version projection_versions) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
@@ -203,7 +236,7 @@ BEGIN
   THEN
     verdict := 'done';
   ELSIF v_version.version_id IS NULL
-    OR EXISTS (SELECT FROM projection_partitions p WHERE p.version_id = p_id AND NOT p.is_caught_up)
+    OR has_to_catch_up(p_id)
     OR v_applies AND v_version.status <> 'running'
     OR v_switching AND NOT v_applies AND is_behind_live(v_version)
   THEN
@@ -261,9 +294,9 @@ BEGIN
 END
 $$`,
 
-  // Answers what the status was, NULL where there is no such version. With p_dropping it is to be dropped next: 'live' where
-  // that must not be.
-  `CREATE FUNCTION pause_projection(p_id integer, p_dropping boolean) RETURNS text
+  // Answers 'paused', NULL where there is no such version. Held, it is paused for what comes next, 'reset' or 'drop', and
+  // no longer than that; 'live' where it must not be dropped.
+  `CREATE FUNCTION pause_projection(p_id integer, p_held_for text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_version projection_versions := lock_version(p_id, false);
@@ -271,13 +304,28 @@ BEGIN
   IF v_version.version_id IS NULL THEN
     RETURN NULL;
   END IF;
-  IF p_dropping AND is_live(v_version) AND NOT is_abandoned(v_version) THEN
+  IF p_held_for = 'drop' AND is_live(v_version) AND NOT is_abandoned(v_version) THEN
     RETURN 'live';
   END IF;
   PERFORM deactivate_version(v_version);
-  UPDATE projection_versions v SET status = 'paused' WHERE v.version_id = p_id;
+  UPDATE projection_versions v SET
+    status = 'paused', is_held = p_held_for IS NOT NULL AND (v.is_held OR v.status <> 'paused')
+  WHERE v.version_id = p_id;
   PERFORM fence_version(v_version, true);
-  RETURN v_version.status;
+  RETURN 'paused';
+END
+$$`,
+
+  // What was held for something that did not come about goes on.
+  `CREATE FUNCTION let_go(p_id integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
+DECLARE
+  v_version projection_versions := lock_version(p_id, false);
+BEGIN
+  IF v_version.is_held THEN
+    UPDATE projection_versions v SET status = 'running', is_held = false WHERE v.version_id = p_id;
+    PERFORM fence_version(v_version, false);
+  END IF;
 END
 $$`,
 
@@ -287,7 +335,7 @@ DECLARE
   v_version projection_versions := lock_version(p_id, false);
 BEGIN
   IF v_version.status <> 'running' THEN
-    UPDATE projection_versions v SET status = 'running' WHERE v.version_id = p_id;
+    UPDATE projection_versions v SET status = 'running', is_held = false WHERE v.version_id = p_id;
     DELETE FROM projection_failures f WHERE f.version_id = p_id;
     PERFORM fence_version(v_version, false);
   END IF;
@@ -306,8 +354,8 @@ BEGIN
 END
 $$`,
 
-  // Of a version that is paused; p_status is what it is to be then.
-  `CREATE FUNCTION reset_projection(p_id integer, p_status text) RETURNS boolean
+  // Of a version that is held, and then goes on; who paused it meanwhile, or before, finds it paused.
+  `CREATE FUNCTION reset_projection(p_id integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_version projection_versions;
@@ -324,7 +372,8 @@ BEGIN
   DELETE FROM parked_keys k WHERE k.version_id = p_id;
   DELETE FROM projection_failures f WHERE f.version_id = p_id;
   UPDATE projection_versions v SET
-    stage = 'building', status = p_status, is_set_up = false, is_switch_wanted = false,
+    stage = 'building', status = CASE WHEN v.status = 'paused' AND NOT v.is_held THEN 'paused' ELSE 'running' END,
+    is_held = false, is_set_up = false, is_indexed = false, is_switch_wanted = false,
     stop_at = CASE WHEN v.stop_at IS NOT NULL THEN v.start_position END
   WHERE v.version_id = p_id;
   UPDATE projection_partitions p SET
@@ -363,10 +412,12 @@ BEGIN
   IF v_version.version_id IS NULL THEN
     RETURN 'unknown';
   ELSIF is_live(v_version) THEN
+    PERFORM forget_wishes(v_version);
     RETURN 'switched';
   ELSIF v_version.stage = 'building' OR NOT v_version.is_inline AND is_behind_live(v_version) THEN
     RETURN 'behind';
   ELSIF v_version.is_inline THEN
+    PERFORM forget_wishes(v_version);
     UPDATE projection_versions v SET is_switch_wanted = true WHERE v.version_id = p_id;
     PERFORM fence_version(v_version, false);
     RETURN 'wanted';
@@ -499,7 +550,8 @@ END
 $$`,
 
   `REVOKE ALL ON FUNCTION work_lock, move_to_head, publish_inline, deactivate_version, make_live, version_progress,
-  is_behind_live, begin_set_up, drop_tables, finish_set_up, may_switch, begin_completion, finish_completion, is_abandoned,
+  is_behind_live, begin_set_up, drop_tables, finish_set_up, begin_indexing, finish_indexing, has_to_catch_up, forget_wishes,
+  let_go, may_switch, begin_completion, finish_completion, is_abandoned,
   pause_projection, resume_projection, empty_version, reset_projection, repartition_projection, switch_projection,
   roll_back_projection, drop_projection, replay_parked, discard_parked, begin_inline FROM PUBLIC`
 ]

@@ -1,4 +1,4 @@
-import { Array as Arr, Duration, Effect, Exit, Option, Schedule } from "effect"
+import { Duration, Effect, Exit, Option, Schedule } from "effect"
 import * as StorageTime from "../../Store/StorageTime.ts"
 import { decodeFrom } from "../../Stream/Decode.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
@@ -13,8 +13,8 @@ const shortest = 25
 const longest = 200
 
 /**
- * Completes a version that has caught up with all partitions: indexes, and then the switch where that is wanted. A worker does
- * it between two batches, so that what it does cannot wait for its own runner.
+ * Completes a version that has caught up with all partitions: its indexes, and then the switch where that is wanted, each in
+ * a transaction of its own. A worker does it between two batches, so that what it does cannot wait for its own runner.
  */
 export const completing = (core: Core, worker: Worker): Effect.Effect<void, unknown, any> => {
   const { clock, definition, id, settings, store } = core.options
@@ -24,20 +24,24 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
   let failures = 0
   let step: ((now: number, input: unknown) => Effect.Effect<readonly [unknown, Duration.Duration], unknown>) | undefined
 
-  const complete = (missing: ReadonlyArray<StoredEvent>) =>
-    Effect.gen(function*() {
-      const target = wholeTarget(core.options)
+  const passing = <A>(effect: Effect.Effect<A, unknown, any>) =>
+    Effect.catchCause(Effect.scoped(effect), (cause) => {
+      const trouble = passingOf(cause)
+      return trouble === undefined ? Effect.failCause(cause) : Effect.fail(trouble)
+    })
+
+  /** Long before others wait for it: the live version goes on meanwhile, and this one catches up again. */
+  const indexed = definition.index === undefined
+    ? Effect.succeed(true)
+    : projections.indexWith(id, passing(Effect.suspend(() => definition.index!(wholeTarget(core.options)))))
+
+  /** Handles what is missing where appends are to apply it from now on. */
+  const handleMissing = (missing: ReadonlyArray<StoredEvent>) =>
+    passing(Effect.gen(function*() {
       const events: Array<Recorded<any>> = []
       yield* decodeFrom(definition.decode, missing, 0, events) ?? Effect.void
-      if (Arr.isReadonlyArrayNonEmpty(events)) yield* definition.apply(target, events)
-      yield* definition.complete(target)
-    }).pipe(
-      Effect.scoped,
-      Effect.catchCause((cause) => {
-        const trouble = passingOf(cause)
-        return trouble === undefined ? Effect.failCause(cause) : Effect.fail(trouble)
-      })
-    )
+      if (events.length > 0) yield* worker.applyWhole(events)
+    }))
 
   /** A program that is older than the live version does not take its place by itself. */
   const isSwitching = Effect.gen(function*() {
@@ -66,9 +70,14 @@ export const completing = (core: Core, worker: Worker): Effect.Effect<void, unkn
     core.isCompleting = true
     const completed = Effect.gen(function*() {
       const options = { isSwitching: yield* core.steadily("completed", isSwitching) }
-      const exit = yield* Effect.exit(
-        core.steadily("completed", Effect.suspend(() => projections.completeWith(id, options, complete)))
-      )
+      const completed = Effect.gen(function*() {
+        if (!(yield* core.steadily("indexed", indexed))) return false
+        return yield* core.steadily(
+          "completed",
+          Effect.suspend(() => projections.completeWith(id, options, handleMissing))
+        )
+      })
+      const exit = yield* Effect.exit(completed)
       if (Exit.isFailure(exit)) return yield* failed(exit.cause)
       failures = 0
       if (!exit.value) {

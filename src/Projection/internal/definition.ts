@@ -27,8 +27,8 @@ export interface Definition {
   readonly check?: ((store: EventStore["Service"]) => Effect.Effect<void, unknown, any>) | undefined
   /** Runs once a version, in a transaction. */
   readonly setUp: (target: Target) => Effect.Effect<unknown, unknown, any>
-  /** Runs when it has caught up for the first time, before anybody reads it. */
-  readonly complete: (target: Target) => Effect.Effect<unknown, unknown, any>
+  /** Makes its indexes, if it has any: once a version, in a transaction, when it has caught up and before anybody reads it. */
+  readonly index?: ((target: Target) => Effect.Effect<unknown, unknown, any>) | undefined
   /** Puts events into the read model. Runs in the transaction that moves the checkpoint, or in that of an append. */
   readonly apply: (
     target: Target,

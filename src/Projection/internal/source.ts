@@ -51,8 +51,7 @@ export const declared = (name: string, options: Common<Source>): Omit<Definition
     start: options.start ?? "start",
     ...sourceOf(options.from, options),
     keysOf: undefined,
-    setUp: () => Effect.void,
-    complete: () => Effect.void
+    setUp: () => Effect.void
   }
 }
 

@@ -122,7 +122,7 @@ export const tables = (name: string, options: AnyTables): { readonly definition:
           ? Effect.asVoid(store.storage.transaction(within({ store }, () => Effect.void)))
           : Effect.fail(noTables()),
       setUp: (target) => within(target, setup),
-      complete: (target) => indexes === undefined ? Effect.void : within(target, indexes),
+      index: indexes && ((target) => within(target, indexes)),
       apply: batch !== undefined
         ? (target, events) => within(target, (model) => batch(events, model))
         : (target, events) => within(target, (model) => handleEach(handle!, model, events))

@@ -10,6 +10,7 @@ import { failureOf, messageOf, passingOf } from "./failure.ts"
 import { Parking } from "./parking.ts"
 import { type Item, type Read, Reader } from "./reader.ts"
 import { replayKey } from "./replaying.ts"
+import { wholeTarget } from "./setup.ts"
 import { Telemetry } from "./telemetry.ts"
 import { type Work, type Worked, workThrough } from "./working.ts"
 
@@ -433,6 +434,15 @@ export class Worker {
 
   private report(error: string, position: number | null, isFatal: boolean): Effect.Effect<void, unknown> {
     return this.core.report(this.owned, { error, position, isFatal })
+  }
+
+  /** Applies what the version as a whole has not handled, where no partition works on it. */
+  applyWhole(events: ReadonlyArray<Recorded<any>>): Effect.Effect<void, unknown, any> {
+    const { definition: { name, version } } = this.core.options
+    return Effect.suspend(() => {
+      this.target = wholeTarget(this.core.options)
+      return this.apply({ projection: name, version, partition: 0, isRebuild: true, attempt: 1, events })
+    })
   }
 
   measure(): void {

@@ -53,7 +53,7 @@ export interface Version {
   readonly leases: Map<number, { readonly runner: string; until: number }>
   /** When runners count as gone. */
   readonly runners: Map<string, number>
-  readonly setUp: MemoryMap<"isSetUp", true>
+  readonly setUp: MemoryMap<SetUp, true>
   /** By position and key. */
   readonly parked: MemoryMap<string, Parked>
   /** Keys that somebody wants handled again. */
@@ -61,6 +61,9 @@ export interface Version {
   readonly documents: MemoryMap<string, string>
   readonly links: MemoryLinks
 }
+
+/** What is done once for a version. */
+export type SetUp = "isSetUp" | "isIndexed"
 
 export const makeVersion = (
   definition: ProjectionDefinition,

@@ -26,6 +26,7 @@ import {
   replay,
   replayFailed,
   reset,
+  type SetUp,
   stateOf,
   type Version,
   wantPartitions
@@ -112,10 +113,15 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     deactivate(version, log.head())
   }
 
+  /** What was wanted to be live before somebody decided otherwise is wanted no more. */
+  const forgetWishes = ({ definition }: Version): void => {
+    for (const version of byName.get(definition.name)?.values() ?? []) version.isSwitchWanted = false
+  }
+
   /** Makes a version live, and the live one the previous. */
   const makeLive = (version: Version): void => {
     const live = liveOf(version.definition.name)
-    version.isSwitchWanted = false
+    forgetWishes(version)
     if (live === version) return
     if (live !== undefined) {
       stopApplying(live)
@@ -137,6 +143,30 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     const live = liveOf(version.definition.name)
     const head = log.head().position
     return live !== undefined && live !== version && progressOf(live, head) > progressOf(version, head)
+  }
+
+  /** What is done once for a version, by whoever comes first. Answers whether it was done now. */
+  const once = <E, R>(id: number, what: SetUp, effect: Effect.Effect<unknown, E, R>) => {
+    const isWanted = (transaction: Transaction) =>
+      byId.get(id) !== undefined && byId.get(id)!.setUp.get(transaction, what) !== true
+    return Effect.map(
+      log.transactionIf(
+        (transaction) =>
+          locks.run(
+            what,
+            transaction,
+            [versionLock(id)],
+            () => isWanted(transaction) ? Effect.asSome(effect) : Effect.succeedNone
+          ),
+        (transaction) => {
+          const version = byId.get(id)
+          if (version === undefined) return Option.none()
+          version.setUp.set(transaction, what, true)
+          return Option.some(nothingElse)
+        }
+      ),
+      Option.isSome
+    )
   }
 
   const documents: ProjectionStorage["documents"] = {
@@ -291,28 +321,16 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
       )
     },
 
-    setUpWith: (id, effect) => {
-      const isWanted = (transaction: Transaction) =>
-        byId.get(id) !== undefined && byId.get(id)!.setUp.get(transaction, "isSetUp") !== true
-      return Effect.map(
-        log.transactionIf(
-          (transaction) =>
-            locks.run(
-              "set up",
-              transaction,
-              [versionLock(id)],
-              () => isWanted(transaction) ? Effect.asSome(effect) : Effect.succeedNone
-            ),
-          (transaction) => {
-            const version = byId.get(id)
-            if (version === undefined) return Option.none()
-            version.setUp.set(transaction, "isSetUp", true)
-            return Option.some(nothingElse)
-          }
-        ),
-        Option.isSome
-      )
-    },
+    setUpWith: (id, effect) => once(id, "isSetUp", effect),
+
+    indexWith: (id, effect) =>
+      Effect.suspend(() => {
+        const version = byId.get(id)
+        if (version === undefined) return Effect.succeed(false)
+        if (version.setUp.get(undefined, "isIndexed") === true) return Effect.succeed(true)
+        if (!isCaughtUp(version)) return Effect.succeed(false)
+        return Effect.as(once(id, "isIndexed", effect), true)
+      }),
 
     completeWith: (id, { isSwitching }, effect) =>
       Effect.suspend(() => {
@@ -396,9 +414,13 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
       Effect.sync(() => {
         const version = byId.get(id)
         if (version === undefined) return "unknown"
-        if (version.isLive) return "switched"
+        if (version.isLive) {
+          forgetWishes(version)
+          return "switched"
+        }
         if (version.stage === "building") return "behind"
         if (version.definition.isInline) {
+          forgetWishes(version)
           version.isSwitchWanted = true
           fenceAll(version)
           return "wanted"

@@ -165,6 +165,20 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
         Option.isSome
       ),
 
+    indexWith: (id, effect) =>
+      Effect.map(
+        attempt((giveUp) =>
+          Effect.gen(function*() {
+            const verdict = yield* ask<string>(query, "index", Sql.beginIndexing(schema, id))
+            if (verdict === "done") return
+            if (verdict === "early") return yield* giveUp
+            yield* effect
+            yield* query("index", Sql.finishIndexing(schema, id))
+          })
+        ),
+        Option.isSome
+      ),
+
     completeWith: (id, { isSwitching }, effect) =>
       Effect.map(
         attempt((giveUp) =>
@@ -192,21 +206,19 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
 
     pause: (id) =>
       Effect.map(
-        ask<string | null>(change, "pause", Sql.pauseProjection(schema, id, false)),
+        ask<string | null>(change, "pause", Sql.pauseProjection(schema, id, null)),
         (status) => status !== null
       ),
 
     resume: (id) => ask(change, "resume", Sql.resumeProjection(schema, id)),
 
     // What a batch has written it holds locked while it waits for its partition: so nobody may hold that who removes it. Paused,
-    // nobody begins another batch, and one that is under way is refused.
+    // nobody begins another batch, and one that is under way is refused. Where the second half does not come about, another
+    // reset finds it held.
     reset: (id) =>
       Effect.flatMap(
-        ask<string | null>(change, "reset", Sql.pauseProjection(schema, id, false)),
-        (status) =>
-          status === null
-            ? Effect.succeed(false)
-            : ask(change, "reset", Sql.resetProjection(schema, id, status === "paused" ? "paused" : "running"))
+        ask<string | null>(change, "reset", Sql.pauseProjection(schema, id, "reset")),
+        (status) => status === null ? Effect.succeed(false) : ask(change, "reset", Sql.resetProjection(schema, id))
       ),
 
     repartition: (id, partitions) => ask(change, "repartition", Sql.repartitionProjection(schema, id, partitions)),
@@ -222,7 +234,7 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
     // As a reset; and the schema goes with the rights of whoever made it, before anything is locked that others wait for.
     drop: (id) =>
       Effect.gen(function*() {
-        const status = yield* ask<string | null>(change, "drop", Sql.pauseProjection(schema, id, true))
+        const status = yield* ask<string | null>(change, "drop", Sql.pauseProjection(schema, id, "drop"))
         if (status === null) return "unknown"
         if (status === "live") return "live"
         const removal = Effect.gen(function*() {
@@ -230,10 +242,15 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
           const verdict = yield* ask<"dropped" | "live" | "unknown">(query, "drop", Sql.dropProjection(schema, id))
           return verdict === "dropped" ? verdict : yield* Effect.fail(new NotDropped({ verdict }))
         })
-        return yield* Effect.catch(transaction(removal), (error) =>
-          error instanceof NotDropped
-            ? Effect.succeed(error.verdict)
-            : Effect.fail(error instanceof StoreError ? error : notDropped(error)))
+        const letGo = change("drop", Sql.letGo(schema, id))
+        return yield* transaction(removal).pipe(
+          Effect.onError(() => Effect.ignore(letGo)),
+          Effect.catch((error) =>
+            error instanceof NotDropped
+              ? Effect.succeed(error.verdict)
+              : Effect.fail(error instanceof StoreError ? error : notDropped(error))
+          )
+        )
       }),
 
     parked: (id, page) =>

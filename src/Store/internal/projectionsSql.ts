@@ -305,6 +305,19 @@ export const finishSetUp = (schema: string, id: number): Statement => ({
   params: [id]
 })
 
+/** A verdict: 'done', 'early', 'open'. */
+export const beginIndexing = (schema: string, id: number): Statement => ({
+  text: `
+      SELECT ${schema}.begin_indexing($1::int4), ${standStill(2)}`,
+  params: [id, standStillMillis(patience)]
+})
+
+export const finishIndexing = (schema: string, id: number): Statement => ({
+  text: `
+      SELECT ${schema}.finish_indexing($1::int4)`,
+  params: [id]
+})
+
 /** A verdict ('done', 'early', 'open', 'inline'), and for an inline version where it is and what it filters by. */
 export const beginCompletion = (schema: string, id: number, isSwitching: boolean): Statement => ({
   text: `
@@ -321,11 +334,11 @@ export const finishCompletion = (schema: string, id: number, isSwitching: boolea
   params: [id, isSwitching, BigInt(handled)]
 })
 
-/** Answers what the status was, `null` where there is no such version, "live" where it must not be dropped. */
-export const pauseProjection = (schema: string, id: number, isDropping: boolean): Statement => ({
+/** Answers "paused", `null` where there is no such version, "live" where it must not be dropped. */
+export const pauseProjection = (schema: string, id: number, heldFor: "reset" | "drop" | null): Statement => ({
   text: `
-      SELECT ${schema}.pause_projection($1::int4, $2::bool)`,
-  params: [id, isDropping]
+      SELECT ${schema}.pause_projection($1::int4, $2::text)`,
+  params: [id, heldFor]
 })
 
 export const resumeProjection = (schema: string, id: number): Statement => ({
@@ -334,11 +347,17 @@ export const resumeProjection = (schema: string, id: number): Statement => ({
   params: [id]
 })
 
-/** Of a version that is paused. */
-export const resetProjection = (schema: string, id: number, status: "running" | "paused"): Statement => ({
+/** Of a version that is held. */
+export const resetProjection = (schema: string, id: number): Statement => ({
   text: `
-      SELECT ${schema}.reset_projection($1::int4, $2::text)`,
-  params: [id, status]
+      SELECT ${schema}.reset_projection($1::int4)`,
+  params: [id]
+})
+
+export const letGo = (schema: string, id: number): Statement => ({
+  text: `
+      SELECT ${schema}.let_go($1::int4)`,
+  params: [id]
 })
 
 export const repartitionProjection = (schema: string, id: number, partitions: number): Statement => ({

@@ -74,6 +74,28 @@ export const projectionStorageCompleteRules: Rules = (rule, { transactions }) =>
     equal(yield* again, true)
   })
 
+  rule("makes the indexes of a version once, when it has caught up, and again after a reset", function*(store) {
+    const version = yield* makeVersion(store, { partitions: 2 })
+    const { indexWith, reset } = storageOf(store)
+    const traces = yield* tracesOf(store, version)
+    const [first, second] = yield* version.own("a")
+    yield* version.move(first!, 5, { isCaughtUp: true })
+    equal(yield* indexWith(version.id, Effect.die("it was run")), false)
+    yield* version.move(second!, 5, { isCaughtUp: true })
+    yield* fails(indexWith(version.id, Effect.andThen(traces.leave, Effect.fail({ _tag: "No" } as const))), "No")
+    equal(yield* traces.left, "nothing")
+    equal(yield* indexWith(version.id, traces.leave), true)
+    equal(yield* traces.left, "all")
+    equal(yield* indexWith(version.id, Effect.die("it was run")), true)
+    has(yield* version.state(), { stage: "building" })
+    yield* reset(version.id)
+    equal(yield* indexWith(version.id, Effect.die("it was run")), false)
+    yield* catchUp(version, "a")
+    let isRun = false
+    equal(yield* indexWith(version.id, Effect.sync(() => isRun = true)), true)
+    equal(isRun, true)
+  })
+
   rule("hands no events to what completes a version that is not inline", function*(store) {
     yield* store.append(freshStream(), notes("a"))
     const version = yield* makeVersion(store)

@@ -323,6 +323,30 @@ export const projectionStorageInlineRules: Rules = (rule, { transactions }) => {
     equal((yield* appendInline(store, [version, next], stream, "c")).applied, [version.id])
   })
 
+  rule("forgets that a version was to be live when somebody decides otherwise", function*(store) {
+    const { category, version } = yield* makeApplied(store)
+    const [second, third] = [
+      yield* makeInlineOf(store, category, { name: version.name, version: 2 }),
+      yield* makeInlineOf(store, category, { name: version.name, version: 3 })
+    ]
+    const { switchTo } = storageOf(store)
+    const wanted = Effect.map(
+      Effect.all([second.claim("a"), third.claim("b")]),
+      (claimed) => claimed.map(({ isSwitchWanted }) => isSwitchWanted)
+    )
+    for (const next of [second, third]) equal(yield* complete(store, next, false), [true, []])
+    equal(yield* switchTo(second.id), "wanted")
+    equal(yield* wanted, [true, false])
+    equal(yield* switchTo(third.id), "wanted")
+    equal(yield* wanted, [false, true])
+    equal(yield* switchTo(version.id), "switched")
+    equal(yield* wanted, [false, false])
+    equal(yield* switchTo(second.id), "wanted")
+    equal(yield* switchTo(third.id), "wanted")
+    equal(yield* complete(store, third), [true, []])
+    equal(yield* wanted, [false, false])
+  })
+
   rule("handles every event once while it becomes applied under load", function*(store) {
     const { category, version } = yield* makeInline(store)
     const { completeWith } = storageOf(store)
