@@ -59,7 +59,7 @@ it.live("a version is switched to whose indexes take longer than the next event,
     const slow: typeof index = (model) =>
       Effect.suspend(() => {
         made++
-        return Effect.andThen(index!(model), model.sql`SELECT pg_sleep(0.3)`)
+        return Effect.andThen(index(model), model.sql`SELECT pg_sleep(0.3)`)
       })
     yield* project(store, lines(2, { indexes: slow }), { context: context(stores) })
     yield* untilState(store, "lines", ({ version }) => version === 2)
