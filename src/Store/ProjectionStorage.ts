@@ -262,7 +262,7 @@ export interface ProjectionStorage {
   /**
    * Runs an effect as one transaction (see `LogStorage.transaction`) and moves a checkpoint in it. Answers `None`, and
    * leaves nothing of the effect, where the epoch is not the one named, `from` not the position there is, `to` beyond where
-   * the partition may go, an event to unpark not parked any more, or the version is not running. It may ask before the effect
+   * the partition may go, the event named there is not in the log, an event to unpark is not parked any more, or the version is not running. It may ask before the effect
    * is run, too. A process that stands still in the middle of it keeps what it locked for no longer than its lease. Without
    * an effect it only moves.
    */

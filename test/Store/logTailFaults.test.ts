@@ -167,6 +167,20 @@ describe("a log that is another one", () => {
       yield* again.until(2)
       assert.deepStrictEqual(positionsOf(again), [5, 6])
     })
+
+    test(`and ${what} is LogRewound for who begins to follow, before that was noticed`, function*() {
+      const { faulty, store } = yield* make
+      const early = yield* catchUp(store)
+      yield* append(store, 5)
+      yield* early.until(5)
+      const { head } = lie(5)
+      faulty.identity = (position) => Effect.succeed(position === 5 ? lie(5) : { head, eventId: undefined })
+      // its place is in both, and what comes behind it in none but the one that is gone
+      const late = yield* ending(store, { after: 2 })
+      yield* settle
+      assert.isDefined(late.pollUnsafe())
+      has(yield* Fiber.join(late), { _tag: "LogRewound", position: 5, head })
+    })
   }
 
   test("is noticed when the connection comes back", function*() {

@@ -1,7 +1,7 @@
 /** Tables of versions, each in a schema of its own: made, made anew and removed, and never somebody else's. */
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Latch } from "effect"
+import { Effect, Fiber, Latch } from "effect"
 import { makeVersion, storageOf } from "../../src/Testing/internal/projectionStorageVersion.ts"
 import { begin } from "../../src/Testing/internal/queue.ts"
 import { has, open } from "../support/Notes.ts"
@@ -56,6 +56,33 @@ describe("tables of projections in Postgres", () => {
       assert.deepStrictEqual(yield* schemas(sql), {})
       has(yield* version.state(), { isSetUp: false })
     }))
+
+  for (const [first, last] of [["a", "b"], ["b", "a"]] as const) {
+    it.live(`go without a deadlock while somebody reads ${first}, and then ${last}`, () =>
+      Effect.gen(function*() {
+        const { sql, store } = yield* opened
+        yield* makeVersion(store, { name: "totals", kind: "tables", schema: "totals_v1" })
+        const version = yield* makeVersion(store, { name: "totals", version: 2, kind: "tables", schema: "totals_v2" })
+        yield* storageOf(store).setUpWith(
+          version.id,
+          Effect.andThen(sql`CREATE TABLE totals_v2.a (n int4)`, sql`CREATE TABLE totals_v2.b (n int4)`)
+        )
+        const reached = yield* Latch.make()
+        const reading = yield* Effect.forkScoped(sql.withTransaction(Effect.gen(function*() {
+          yield* sql`SELECT n FROM ${sql(`totals_v2.${first}`)}`
+          yield* reached.open
+          yield* Effect.sleep("100 millis")
+          return yield* sql`SELECT n FROM ${sql(`totals_v2.${last}`)}`
+        })))
+        yield* reached.await
+        assert.strictEqual(yield* storageOf(store).drop(version.id), "dropped")
+        assert.deepStrictEqual(yield* Fiber.join(reading), [])
+        assert.deepStrictEqual(
+          yield* sql`SELECT deadlocks::int4 AS n FROM pg_stat_database WHERE datname = current_database()`,
+          [{ n: 0 }]
+        )
+      }))
+  }
 
   it.live("are set up by one of several, and the others wait for it", () =>
     Effect.gen(function*() {

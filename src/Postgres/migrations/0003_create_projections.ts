@@ -382,6 +382,14 @@ BEGIN
       END IF;
     END LOOP;
   END IF;
+  -- after a failover that lost events, a runner may have read what the log lacks by now
+  IF p_event_id IS NOT NULL AND p_to > p_from AND NOT EXISTS (
+    SELECT FROM projection_versions v
+    JOIN events e ON e.log_id = v.log_id AND e.position = p_to AND e.event_id = p_event_id
+    WHERE v.version_id = p_id
+  ) THEN
+    RETURN false;
+  END IF;
   UPDATE projection_partitions p SET
     position = p_to,
     event_id = CASE WHEN p_to = p_from THEN COALESCE(p_event_id, p.event_id) ELSE p_event_id END,

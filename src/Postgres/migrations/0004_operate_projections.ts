@@ -141,12 +141,15 @@ BEGIN
 END
 $$`,
 
-  // Removes the schema of a version, with the rights of the caller. False where it is there and not its own.
+  // Removes the schema of a version, with the rights of the caller. False where it is there and not its own. Who reads several
+  // of its tables must neither wait long nor be the victim of a deadlock: so this gives up sooner than that is looked for, and
+  // is tried again.
   `CREATE FUNCTION drop_tables(p_id integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT SET client_min_messages TO warning AS $$
 DECLARE
   v projection_versions;
   v_schema oid;
+  v_timeout text := current_setting('lock_timeout');
 BEGIN
   SELECT * INTO v FROM projection_versions o WHERE o.version_id = p_id;
   SELECT s.oid INTO v_schema FROM pg_namespace s WHERE s.nspname = v.schema_name;
@@ -156,7 +159,9 @@ BEGIN
   IF obj_description(v_schema, 'pg_namespace') IS DISTINCT FROM ${tablesMark} THEN
     RETURN false;
   END IF;
+  PERFORM set_config('lock_timeout', '300ms', true);
   EXECUTE format('DROP SCHEMA %I CASCADE', v.schema_name);
+  PERFORM set_config('lock_timeout', v_timeout, true);
   RETURN true;
 END
 $$`,

@@ -187,8 +187,10 @@ export class Worker {
     const { applied, behind } = this.parking.sort(items)
     return this.advance(
       {
-        to: isEnd ? read.to : last.position,
-        eventId: isEnd ? read.eventId ?? null : last.eventId,
+        // with an event that the storage can look for: after a failover it may lack what was read here before
+        ...(isEnd && read.eventId !== undefined
+          ? { to: read.to, eventId: read.eventId }
+          : { to: last.position, eventId: last.eventId }),
         park: behind,
         isCaughtUp: this.isCaughtUpAfter(read, isEnd)
       },

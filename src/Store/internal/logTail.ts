@@ -53,6 +53,10 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
     return Effect.map(holding(steady(storage.identity(position)), position, eventId), (found) => found.head)
   }
 
+  /** What was read for all has to be in the log still: after a failover a follower would be handed what was lost with it. */
+  const held = ({ pages: { eventId, position } }: TailRun) =>
+    position === 0 ? Effect.void : Effect.asVoid(head({ position, eventId }))
+
   // a snapshot of its own, a rollback, an end before that of the subscription: nothing to follow a log from
   const outside = Effect.flatMap(storage.inTransaction, (isOpen) =>
     isOpen
@@ -75,6 +79,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       Effect.gen(function*() {
         yield* outside
         const run = yield* acquire
+        yield* held(run)
         const known = yield* head(from === "end" ? {} : from)
         const start = from === "end" ? { position: known } : from
         return yield* follower(run, followLog(storage, filter), { position: start.position, known, start })
@@ -83,6 +88,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       Effect.gen(function*() {
         yield* outside
         const run = yield* acquire
+        yield* held(run)
         const known = yield* head(from === "end" ? {} : from)
         const { tombstoned, version } = yield* steady(storage.stream(streamId))
         if (tombstoned) return yield* new StreamTombstoned({ streamId })

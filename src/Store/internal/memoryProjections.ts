@@ -1,4 +1,5 @@
 import { Clock, Effect, Exit, type Fiber, Option } from "effect"
+import type { EventId } from "../../Event/EventId.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import { type LogFilter, matches } from "../LogFilter.ts"
@@ -42,6 +43,8 @@ export interface ProjectedLog {
   readonly head: () => Place
   /** The event at a position, unless it is hidden. */
   readonly eventAt: (position: number) => StoredEvent | undefined
+  /** The id of the event at a position, also of a hidden one. */
+  readonly idAt: (position: number) => EventId | undefined
   /** The first events behind a position that match, without hidden ones. */
   readonly eventsAfter: (filter: LogFilter, position: number, limit: number) => ReadonlyArray<StoredEvent>
   /** A page of the events at some positions, without hidden ones. */
@@ -305,7 +308,9 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     advanceWith: <A, E, R>(asked: Parameters<ProjectionStorage["advanceWith"]>[0], effect?: Effect.Effect<A, E, R>) => {
       const isPossible = (transaction: Transaction) => {
         const version = byId.get(asked.id)
-        return version !== undefined && isAllowed(version, asked, transaction)
+        const { eventId, from, to } = asked
+        return version !== undefined && isAllowed(version, asked, transaction) &&
+          (eventId === null || to === from || log.idAt(to) === eventId)
       }
       return log.transactionIf<A | undefined, E, R>(
         (transaction) =>

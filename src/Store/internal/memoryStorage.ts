@@ -302,6 +302,7 @@ export const makeMemoryStorage = (): LogStorage => {
     transactionOf: (fiber) => fiber.getRef(Current),
     head: () => ({ position: log.length, eventId: log[log.length - 1]?.eventId ?? null }),
     eventAt,
+    idAt: (position) => log[position - 1]?.eventId,
     eventsAfter: (filter, position, limit) =>
       logPage(filter, { direction: "forward", from: position + 1, to: log.length, limit, bytes: Infinity }).events,
     pageOf: (positions, range) =>

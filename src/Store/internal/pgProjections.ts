@@ -1,4 +1,4 @@
-import { Data, Effect, Option } from "effect"
+import { Data, Effect, Option, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { LogFilter } from "../LogFilter.ts"
 import type { AppendRefused, LogStorage, Page, PageRange } from "../LogStorage.ts"
@@ -244,6 +244,7 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
         })
         const letGo = change("drop", Sql.letGo(schema, id))
         return yield* transaction(removal).pipe(
+          Effect.retry({ while: isInTheWay, schedule: dropping }),
           Effect.onError(() => Effect.ignore(letGo)),
           Effect.catch((error) =>
             error instanceof NotDropped
@@ -347,6 +348,13 @@ class GivenUp extends Data.TaggedError("GivenUp") {}
 
 /** The same for a version that is not to be dropped after all. */
 class NotDropped extends Data.TaggedError("NotDropped")<{ readonly verdict: "live" | "unknown" }> {}
+
+/** Others hold for a while what is to go. Nothing was changed. */
+const isInTheWay = (error: unknown): boolean =>
+  error instanceof StoreError && error.isRetryable && error.outcome === "not-stored"
+
+/** How often what is to go is tried to be removed: for half a minute. */
+const dropping = Schedule.upTo(Schedule.jittered(Schedule.spaced("50 millis")), { duration: "30 seconds" })
 
 /** A COMMIT that nobody heard of: to do it again is refused where it was done. */
 const repeatable = <E>(error: E): E | StoreError =>

@@ -14,21 +14,39 @@ const ownedOne = Effect.fnUntraced(function*(store: Store) {
 export const projectionStorageAdvanceRules: Rules = (rule, { transactions }) => {
   rule("moves a checkpoint together with what an effect leaves", function*(store) {
     const { owned, traces, version } = yield* ownedOne(store)
-    const eventId = "0190a000-0000-7000-8000-000000000004"
-    const answer = yield* version.moveWith(owned, 5, Effect.as(traces.leave, "answer"), { eventId, rate: 12.5 })
+    const { position } = yield* store.append(freshStream(), notes("a"))
+    const { eventId } = yield* store.storage.identity(position)
+    const move = version.moveWith(owned, position, Effect.as(traces.leave, "answer"), {
+      eventId: eventId!,
+      handled: 5,
+      rate: 12.5
+    })
+    const answer = yield* move
     equal(answer, Option.some("answer"))
     equal(yield* traces.left, "all")
     const { partitions: [partition] } = yield* version.state()
     equal(partition, {
       partition: 0,
-      position: 5,
-      eventId,
+      position,
+      eventId: eventId!,
       epoch: owned.epoch,
       owner: "a",
       isCaughtUp: false,
       handled: 5,
       rate: 12.5
     })
+  })
+
+  rule("leaves nothing where the log has another event than the one that was handled, or none", function*(store) {
+    const { owned, traces, version } = yield* ownedOne(store)
+    const { position } = yield* store.append(freshStream(), notes("a", "b"))
+    const { eventId } = yield* store.storage.identity(position - 1)
+    for (const to of [position, position + 1_000_000]) {
+      equal(yield* version.moveWith(owned, to, traces.leave, { eventId: eventId! }), Option.none())
+      equal(yield* version.move(owned, to, { eventId: eventId! }), false)
+    }
+    equal(yield* traces.left, "nothing")
+    equal(yield* version.move(owned, position - 1, { eventId: eventId! }), true)
   })
 
   rule("moves a checkpoint alone, also to where it is", function*(store) {

@@ -2,7 +2,7 @@ import { assert } from "@effect/vitest"
 import { Duration } from "effect"
 import { makeVersion, movedTo, settleShares, storageOf } from "./projectionStorageVersion.ts"
 import { begin } from "./queue.ts"
-import { equal, has, type Rules, together } from "./rule.ts"
+import { equal, freshStream, has, notes, type Rules, together } from "./rule.ts"
 
 /** Who owns the partitions of a version, and for how long. */
 export const projectionStorageClaimRules: Rules = (rule) => {
@@ -193,9 +193,10 @@ export const projectionStorageClaimRules: Rules = (rule) => {
   rule("tells where partitions are when they change hands", function*(store) {
     const version = yield* makeVersion(store)
     const owned = yield* version.ownFirst("a")
-    const eventId = "0190a000-0000-7000-8000-000000000003"
-    yield* version.move(owned, 4, { handled: 3 })
-    yield* version.move(movedTo(owned, 4), 11, { handled: 2, eventId, isCaughtUp: true })
-    has(yield* version.ownFirst("b", begin + 2000), { position: 11, eventId, isCaughtUp: true, handled: 5 })
+    const { position } = yield* store.append(freshStream(), notes("a", "b"))
+    const { eventId } = yield* store.storage.identity(position)
+    yield* version.move(owned, position - 1, { handled: 3 })
+    yield* version.move(movedTo(owned, position - 1), position, { handled: 2, eventId: eventId!, isCaughtUp: true })
+    has(yield* version.ownFirst("b", begin + 2000), { position, eventId, isCaughtUp: true, handled: 5 })
   })
 }
