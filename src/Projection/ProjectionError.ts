@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
+import { reasonOf } from "../Store/StoreError.ts"
 
 const projection = Schema.String
 const version = Schema.Int
@@ -58,8 +59,7 @@ export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("Pr
 }) {
   override get message(): string {
     const place = this.position === null ? "" : ` at position ${this.position}`
-    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `Version ${this.version} of the projection ${this.projection} failed${place}: ${reason}`
+    return `Version ${this.version} of the projection ${this.projection} failed${place}: ${reasonOf(this.cause)}`
   }
 }
 

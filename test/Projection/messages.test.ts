@@ -1,0 +1,103 @@
+/** What an operator reads when something goes wrong: the words of the database, the event, and what is done about it. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Logger, References, Schedule, Schema, Stream } from "effect"
+import { Category, EventStore, PgliteEventStore, Projection } from "effect-eventstore"
+import { until } from "../../src/Testing/internal/consuming.ts"
+
+class Divided extends Schema.TaggedClass<Divided>()("Divided", { by: Schema.Int }) {}
+
+let names = 0
+
+/** Tables of their own for each test, whose handler fails in the database on a division by zero. */
+const makeShares = (version = 1) => {
+  const name = `shares${version > 1 ? names : ++names}`
+  const Sums = Category.make(name, { id: Schema.String, events: [Divided] })
+  const Shares = Projection.make(name, {
+    version,
+    from: Sums,
+    setup: ({ sql, table }) => sql`CREATE TABLE ${table("shares")} (share int NOT NULL)`,
+    handle: {
+      Divided: ({ event }, { sql, table }) => sql`INSERT INTO ${table("shares")} VALUES (100 / ${event.by}::int)`
+    }
+  })
+  return { name, Shares, Sums }
+}
+
+const once = Schedule.recurs(1).pipe(Schedule.addDelay(() => Effect.succeed("1 millis")))
+
+const words = "division by zero"
+
+const running = <A, E, R>(
+  projection: Projection.Tables<any>,
+  options: Projection.RunOptions,
+  body: Effect.Effect<A, E, R>
+) => Effect.scoped(Effect.andThen(Layer.build(Projection.layer(projection, options)), body))
+
+const append = (category: ReturnType<typeof makeShares>["Sums"], ...by: ReadonlyArray<number>) =>
+  EventStore.use((store) => store.append(category.stream("1"), by.map((by) => new Divided({ by }))))
+
+const said = (lines: Array<string>) =>
+  Effect.provideService(
+    References.CurrentLoggers,
+    new Set([
+      Logger.make(({ fiber, logLevel, message }) => {
+        const { position, projection } = fiber.getRef(References.CurrentLogAnnotations)
+        lines.push(`${logLevel} ${projection} ${position} ${[message].flat()[0]}`)
+      })
+    ])
+  )
+
+layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute" })("what is said", (it) => {
+  it.effect("is what the database says, where a handler fails in it", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums, name } = makeShares()
+      const { position } = yield* append(Sums, 2, 0)
+      const failed = yield* running(
+        Shares,
+        { onError: { retry: once } },
+        Effect.flip(Projection.awaitProcessed(Shares, position))
+      )
+      assert.strictEqual(
+        failed.message,
+        `Version 1 of the projection ${name} failed at position ${position}: ${words}`
+      )
+      assert.strictEqual((yield* Projection.status(name)).error, words)
+
+      yield* Projection.resume(name)
+      const parked = yield* running(
+        Shares,
+        { onError: { retry: once, giveUp: "park" } },
+        Effect.andThen(
+          Projection.awaitProcessed(Shares, position),
+          Stream.runCollect(Projection.parked(name))
+        )
+      )
+      assert.deepStrictEqual(parked.map(({ error }) => error), [words])
+    }))
+
+  it.effect("is what the database says, where reading fails, with a hint that reading cannot write", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums } = makeShares()
+      const { position } = yield* append(Sums, 2)
+      const { nothing, wrote } = yield* running(
+        Shares,
+        {},
+        Effect.gen(function*() {
+          yield* Projection.awaitProcessed(Shares, position)
+          return {
+            nothing: yield* Effect.flip(
+              Projection.read(Shares, ({ sql, table }) => sql`SELECT * FROM ${table("none")}`)
+            ),
+            wrote: yield* Effect.flip(Projection.read(Shares, ({ sql, table }) => sql`DELETE FROM ${table("shares")}`))
+          }
+        })
+      )
+      assert.strictEqual(nothing._tag, "SqlError")
+      assert.match(nothing.message, /^relation "shares\d+_v1.none" does not exist$/)
+      assert.strictEqual(wrote._tag, "SqlError")
+      assert.strictEqual(
+        wrote.message,
+        "cannot execute DELETE in a read-only transaction (Projection.read is for reading: handlers write)"
+      )
+    }))
+})
