@@ -860,13 +860,18 @@ export const switchTo: (
 ) => Effect.Effect<"switched" | "wanted", VersionBehind | OperationError, EventStore> = administration.switchTo
 
 /**
- * Makes the version live that was live before, and answers its number.
+ * Makes the version live that was live before, and answers its number. Called once more it goes forward again: with `from`, the
+ * version to leave, it does nothing where another one is live by then, and answers that one. So a call that is repeated, by a
+ * script or after a lost answer, is harmless.
+ *
+ * **Gotchas** `from` is compared before, not together with the switch: two that roll back in the same moment are not kept apart.
  *
  * @category operations
  * @since 0.1.0
  */
 export const rollBack: (
-  projection: Named
+  projection: Named,
+  options?: { readonly from?: number | undefined }
 ) => Effect.Effect<number, NoPreviousVersion | OperationError, EventStore> = administration.rollBack
 
 /**

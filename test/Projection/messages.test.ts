@@ -100,4 +100,87 @@ layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute"
         "cannot execute DELETE in a read-only transaction (Projection.read is for reading: handlers write)"
       )
     }))
+
+  it.effect("tells why nothing came in time: nobody runs it, it is paused, it fails", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums, name } = makeShares()
+      const awaited = (position: number) =>
+        Effect.map(
+          Effect.flip(Projection.awaitProcessed(Shares, position, { timeout: "1 second" })),
+          (error) => error.message
+        )
+      const late = (position: number) =>
+        `Version 1 of the projection ${name} has not come to position ${position} in time`
+      const { position: before } = yield* append(Sums, 1)
+      const position = before + 1
+      yield* running(
+        Shares,
+        {},
+        Effect.gen(function*() {
+          yield* Projection.awaitProcessed(Shares, before)
+          yield* append(Sums, 0)
+          assert.strictEqual(
+            yield* awaited(position),
+            `${late(position)}: it is at position ${before}, where it fails and is tried again: ${words}`
+          )
+        })
+      )
+      assert.strictEqual(yield* awaited(position), `${late(position)}: it is at position ${before}, and nobody runs it`)
+      yield* Projection.pause(name)
+      assert.strictEqual(yield* awaited(position), `${late(position)}: it is at position ${before}, and paused`)
+      yield* Projection.reset(name)
+      const notReady = yield* Effect.flip(Projection.awaitReady(name, { timeout: "20 millis" }))
+      assert.strictEqual(notReady.message, `${late(position)}: it is at position 0, and paused`)
+    }))
+
+  it.effect("tells why a version cannot be switched to, and that it will not be by itself", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums, name } = makeShares()
+      const { position } = yield* append(Sums, 1)
+      yield* running(Shares, {}, Projection.awaitProcessed(Shares, position))
+      yield* append(Sums, 0)
+      const { Shares: Shares2 } = makeShares(2)
+      yield* running(
+        Shares2,
+        { onError: { retry: once } },
+        Effect.flip(Projection.awaitReady(Shares2, { version: 2 }))
+      )
+      const refused = Effect.flip(Projection.switchTo(name, 2))
+      const failed = yield* refused
+      assert.deepInclude({ ...failed }, { projection: name, version: 2, status: "failed", error: words })
+      assert.strictEqual(
+        failed.message,
+        `Version 2 of the projection ${name} is behind the live one, and has failed: ${words}`
+      )
+      yield* Projection.pause(name, { version: 2 })
+      assert.match((yield* refused).message, /is behind the live one, and paused$/)
+      yield* Projection.resume(name, { version: 2 })
+      assert.match(
+        (yield* Effect.flip(Projection.switchTo(name, 2, { timeout: 0 }))).message,
+        /is behind the live one$/
+      )
+    }))
+
+  it.effect("leaves a version once, though it is asked twice", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums, name } = makeShares()
+      const { position } = yield* append(Sums, 1)
+      const { Shares: Shares2 } = makeShares(2)
+      yield* running(
+        Shares,
+        {},
+        running(
+          Shares2,
+          {},
+          Effect.gen(function*() {
+            yield* Projection.awaitProcessed(Shares, position)
+            yield* Projection.awaitReady(Shares2)
+            yield* Projection.switchTo(name, 2)
+            assert.strictEqual(yield* Projection.rollBack(name, { from: 2 }), 1)
+            assert.strictEqual(yield* Projection.rollBack(name, { from: 2 }), 1)
+            assert.strictEqual(yield* Projection.rollBack(name), 2)
+          })
+        )
+      )
+    }))
 })

@@ -115,7 +115,9 @@ class Fold<S> implements InMemory<S> {
       const duration = Option.getOrUndefined(Duration.fromInput(timeout))
       if (duration === undefined) return yield* new InvalidInput({ field: "timeout", problem: "is no time" })
       const timedOut = Effect.suspend(() =>
-        Effect.fail(new AwaitTimedOut({ projection: this.options.name, position, reached: this.reached }))
+        Effect.fail(
+          new AwaitTimedOut({ projection: this.options.name, position, reached: this.reached, why: "behind" })
+        )
       )
       const until = Effect.gen({ self: this }, function*() {
         for (let pause = shortestPause;; pause = Math.min(pause * 2, longestPause)) {
