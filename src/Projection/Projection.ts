@@ -234,7 +234,8 @@ export interface RunOptions<R = never> {
   readonly onError?: {
     /**
      * The delays between attempts; the input is the error. Trouble of the database that passes is no failure, and repeated for
-     * ever. Default: 200 ms, doubled each time up to 30 seconds, 10 times.
+     * ever. Default: 200 ms, doubled each time up to 30 seconds, 10 times: two minutes in all; with `giveUp: "park"` 6 times, 13
+     * seconds in all, since the others of its partition wait meanwhile. The first failure is logged as a warning.
      */
     readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
     /**

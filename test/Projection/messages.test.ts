@@ -183,4 +183,50 @@ layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute"
         )
       )
     }))
+
+  it.effect("is a warning when a batch fails for the first time, and no more until it is given up", () =>
+    Effect.gen(function*() {
+      const { Shares, Sums, name } = makeShares()
+      const { position: before } = yield* append(Sums, 1)
+      const lines: Array<string> = []
+      const position = before + 1
+      yield* said(lines)(running(
+        Shares,
+        { onError: { retry: Schedule.recurs(3).pipe(Schedule.addDelay(() => Effect.succeed("1 millis"))) } },
+        Effect.gen(function*() {
+          yield* Projection.awaitProcessed(Shares, before)
+          yield* append(Sums, 0)
+          yield* Effect.flip(Projection.awaitProcessed(Shares, position))
+        })
+      ))
+      assert.deepStrictEqual(lines.filter((line) => !line.startsWith("Debug")), [
+        `Warn ${name} ${position} A batch failed: it is tried again as long as onError.retry says, then the projection stops`,
+        `Error ${name} ${position} The projection stops at position ${position}, until it is resumed`
+      ])
+    }))
+
+  it.effect("says how long a batch is tried by default, and what comes then", () =>
+    Effect.gen(function*() {
+      for (
+        const [giveUp, then] of [
+          ["stop", "for 2 minutes at most, then the projection stops"],
+          ["park", "for 13 seconds at most, then the event is set aside"]
+        ] as const
+      ) {
+        const { Shares, Sums } = makeShares()
+        const lines: Array<string> = []
+        yield* append(Sums, 1, 0)
+        yield* said(lines)(running(
+          Shares,
+          { onError: { giveUp } },
+          until("a warning", () => lines.some((line) => line.startsWith("Warn")))
+        ))
+        assert.deepStrictEqual(
+          lines.filter((line) => !line.startsWith("Debug")).map((line) => line.split(": it is ")[1]),
+          [
+            `tried again ${then}`
+          ]
+        )
+      }
+    }))
 })
