@@ -161,7 +161,9 @@ export const start: {
   <const C extends Source>(from: C, when: Predicate<Out<C>, readonly []>): Start<C, readonly [Events<Out<C>>]>
 } = (from: Source, when: unknown, options?: { readonly where?: unknown }): any => {
   const categories: ReadonlyArray<unknown> = Array.isArray(from) ? from : [from]
-  if (!categories.every(Category.isCategory)) throw new Error("A pattern begins with a category, or a list of them")
+  if (categories.length === 0 || !categories.every(Category.isCategory)) {
+    throw new Error("A pattern begins with a category, or a list of them")
+  }
   return grown(from, [stepOf(when, options)])
 }
 

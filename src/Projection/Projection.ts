@@ -323,7 +323,8 @@ export type OperationError = ProjectionNotFound | InvalidInput | StoreError
  * are marked with {@link replaySafe}: in a rebuild every event is handled again.
  *
  * **Gotchas** Needs a store in a database, and its own `SqlClient`; another one is refused. Throws where the name or the version
- * is not allowed: a mistake in the program, not in its input.
+ * is not allowed, `from` is empty, or `types` names none of its events: a mistake in the program, not in its input. A name has 1
+ * to 40 lower-case letters, digits, hyphens and underscores, and begins with a letter; `a-b` and `a_b` would share a schema.
  *
  * **Example**
  * ```ts
@@ -365,7 +366,8 @@ export const make: <
  * A projection that keeps a state for each key, in the store. The documents of a batch are loaded and saved together, and
  * `evolve` changes them in memory.
  *
- * **Gotchas** Throws where the name or the version is not allowed: a mistake in the program, not in its input.
+ * **Gotchas** Throws where the name or the version is not allowed, `from` is empty, or `types` names none of its events: a mistake
+ * in the program, not in its input.
  *
  * **Example**
  * ```ts

@@ -114,7 +114,8 @@ export interface StreamViewed<out S> extends Viewed<S> {
 /**
  * Makes a view of the events of a source: a state to begin with, and a pure function for each tag.
  *
- * **Gotchas** Throws where an event that can be appended has no function: a mistake in the program, not in its input.
+ * **Gotchas** Throws where an event that can be appended has no function, or the source is empty: a mistake in the program, not
+ * in its input.
  *
  * **Example** (Today, and at noon)
  * ```ts
