@@ -67,7 +67,7 @@ export type Services<C> = Category.Services<C extends ReadonlyArray<any> ? C[num
 export interface AsOf {
   /** A position of the log. */
   readonly position?: number | undefined
-  /** A time, by the clock of the store. */
+  /** A time, by the clock of the store: that of the database, and on memory the `Clock` of the fibre that appended. */
   readonly time?: DateTime.Utc | undefined
 }
 
