@@ -230,8 +230,10 @@ const explain = <E>(error: E): E => {
   const { reason } = error
   const isWrite = (reason.cause as { readonly code?: unknown } | undefined)?.code === readOnlyTransaction
   const message = reasonOf(error) + (isWrite ? " (Projection.read is for reading: handlers write)" : "")
-  const Reason = reason.constructor as new(fields: Readonly<Record<string, unknown>>) => typeof reason
-  return new SqlError.SqlError({ reason: new Reason({ ...reason, cause: reason.cause, message }) }) as
+  // the cause is not enumerable
+  const fields = Object.assign({}, reason, { cause: reason.cause, message })
+  const Reason = reason.constructor as new(fields: object) => typeof reason
+  return new SqlError.SqlError({ reason: new Reason(fields) }) as
     & E
     & SqlError.SqlError
 }
