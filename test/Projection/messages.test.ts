@@ -1,7 +1,8 @@
 /** What an operator reads when something goes wrong: the words of the database, the event, and what is done about it. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger, References, Schedule, Schema, Stream } from "effect"
-import { Category, EventStore, PgliteEventStore, Projection } from "effect-eventstore"
+import { Category, EventStore, PersistentSubscription, PgliteEventStore, Projection } from "effect-eventstore"
+import { SqlClient } from "effect/sql"
 import { until } from "../../src/Testing/internal/consuming.ts"
 
 class Divided extends Schema.TaggedClass<Divided>()("Divided", { by: Schema.Int }) {}
@@ -73,6 +74,25 @@ layer(PgliteEventStore.layer(), { excludeTestServices: true, timeout: "1 minute"
         )
       )
       assert.deepStrictEqual(parked.map(({ error }) => error), [words])
+    }))
+
+  it.effect("is what the database says, where a consumer fails in it", () =>
+    Effect.gen(function*() {
+      const { Sums, name } = makeShares()
+      yield* append(Sums, 0)
+      const Live = PersistentSubscription.layer(name, {
+        from: Sums,
+        attempts: 1,
+        handle: ({ event }) => SqlClient.SqlClient.use((sql) => sql`SELECT 100 / ${event.by}::int`)
+      })
+      const parked = Effect.flatMap(
+        Stream.runCollect(PersistentSubscription.parked(name)),
+        (parked) => parked.length === 0 ? Effect.fail("not yet") : Effect.succeed(parked)
+      )
+      const [first] = yield* Effect.scoped(
+        Effect.andThen(Layer.build(Live), Effect.retry(parked, Schedule.spaced("5 millis")))
+      )
+      assert.strictEqual(first!.error, words)
     }))
 
   it.effect("is what the database says, where reading fails, with a hint that reading cannot write", () =>
