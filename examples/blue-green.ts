@@ -4,7 +4,7 @@
  *
  * In a deployment the two layers are two programs: the one that is out, and the one that is rolled out.
  */
-import { Console, Effect, Fiber, References, Schedule, Schema } from "effect"
+import { Console, Effect, Fiber, References, Schema } from "effect"
 import { Category, EventStore, PgliteEventStore, Projection } from "effect-eventstore"
 
 class Placed extends Schema.TaggedClass<Placed>()("Placed", { customer: Schema.String, cents: Schema.Int }) {}
@@ -95,24 +95,20 @@ const rollOut = Effect.gen(function*() {
       Effect.repeat({ until: ({ version }) => version === 2 })
     )
   )
-  yield* Projection.status(Customers2, { version: 2 }).pipe(
-    // a progress bar would draw `position` of `head` here, with `rate`
-    Effect.repeat({ until: ({ isLive }) => isLive, schedule: Schedule.spaced("10 millis") })
-  )
+  // a progress bar would ask `Projection.status(Customers2)` meanwhile, and draw `position` of `head`, with `rate`
+  yield* Projection.awaitReady(Customers2, { timeout: "1 minute" })
   yield* Fiber.join(asking)
   yield* Console.log(`seen meanwhile: ${[...seen].join(", ")}`)
   yield* show
 
   yield* Projection.awaitProcessed("customers", yield* place(900, 1000))
-  yield* Projection.rollBack("customers")
+  // a script may be started twice: from version 1 it goes nowhere
+  yield* Projection.rollBack("customers", { from: 2 })
   yield* Console.log("rolled back")
   yield* Projection.awaitProcessed("customers", 1000)
   yield* show
-  // for a moment it may be a few events behind the live one
-  yield* Effect.retry(Projection.switchTo("customers", 2), {
-    while: ({ _tag }) => _tag === "VersionBehind",
-    schedule: Schedule.spaced("10 millis")
-  })
+  // where it is a few events behind the live one, this waits for it
+  yield* Projection.switchTo("customers", 2)
   yield* Console.log("and forward again")
   yield* show
 }).pipe(Effect.provide(Projection.layer(Customers2)))

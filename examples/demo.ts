@@ -18,7 +18,7 @@ import * as Git from "./demo/git.ts"
 import { importHistory } from "./demo/importHistory.ts"
 import { project } from "./demo/projecting.ts"
 import { fileAt, makeReport } from "./demo/report.ts"
-import { bold, column, count, faint, heading, makeProgress, seconds, verdict } from "./demo/screen.ts"
+import { bold, column, count, counted, faint, heading, makeProgress, seconds, verdict } from "./demo/screen.ts"
 
 /** An end that is no fault of the program: said in one sentence. */
 class Stopped extends Schema.TaggedError<Stopped>()("Stopped", { reason: Schema.String }) {}
@@ -91,11 +91,11 @@ const importAndTell = Effect.fn(function*(repo: string, head: string) {
   })
   const took = performance.now() - started
   yield* heading(
-    commits === 0 ? "Nothing new to import" : `Imported ${count(commits)} ${commits === 1 ? "commit" : "commits"}`
+    commits === 0 ? "Nothing new to import" : `Imported ${counted(commits, "commit")}`
   )
   if (commits === 0) return
   yield* Console.log(
-    `  ${count(events)} events in ${seconds(took)}, ${count(Math.round(events / took * 1000))} a second; ` +
+    `  ${counted(events, "event")} in ${seconds(took)}, ${count(Math.round(events / took * 1000))} a second; ` +
       `${count(old)} of them in their old shape`
   )
 })
@@ -125,7 +125,7 @@ const readAndTell = Effect.fn(function*(head: string) {
     if (state !== files.get(path)) return yield* new Stopped({ reason: `The stream of ${path} and the log disagree.` })
     const blob = state?.split(" ")[1]?.slice(0, 7) ?? ""
     yield* Console.log(
-      `  ${name(path)} at commit ${commit.slice(0, 7)}, half-way: blob ${blob} after ${count(changes)} of its changes`
+      `  ${name(path)} at commit ${commit.slice(0, 7)}, half-way: blob ${blob} after ${counted(changes, "change")}`
     )
   }
   if (report.renamed.length > 1) {

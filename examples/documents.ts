@@ -4,7 +4,7 @@
  * - `carts` follows the log. Its second version has another shape, and reads what the first one left until it is live
  * - `balances` is applied inline: true the moment an append is acknowledged, and what it cannot hold is refused
  */
-import { Console, Effect, Option, References, Schedule, Schema, SchemaGetter, Stream } from "effect"
+import { Console, Effect, Option, References, Schema, SchemaGetter, Stream } from "effect"
 import { Category, EventStore, Projection } from "effect-eventstore"
 
 class Added extends Schema.TaggedClass<Added>()("Added", { sku: Schema.String, cents: Schema.Int }) {}
@@ -65,12 +65,6 @@ const Balances = Projection.documents("balances", {
   }
 })
 
-/** Waits until a version has caught up for the first time. */
-const ready = (projection: Projection.Any, version: number) =>
-  Projection.status(projection, { version }).pipe(
-    Effect.repeat({ until: ({ stage }) => stage === "ready", schedule: Schedule.spaced("5 millis") })
-  )
-
 const show = (what: string, found: Option.Option<unknown>) =>
   Console.log(`${what}: ${Option.match(found, { onNone: () => "none", onSome: (state) => JSON.stringify(state) })}`)
 
@@ -92,7 +86,7 @@ const carts = Effect.gen(function*() {
 /** The new program, beside the old one. */
 const upgrade = Effect.gen(function*() {
   yield* show("anna by version 1", yield* Projection.get(Carts2, "cart-anna"))
-  yield* ready(Carts2, 2)
+  yield* Projection.awaitReady(Carts2)
   yield* Projection.switchTo(Carts2, 2)
   yield* show("anna by version 2", yield* Projection.get(Carts2, "cart-anna"))
 })
@@ -100,7 +94,8 @@ const upgrade = Effect.gen(function*() {
 const balances = Effect.gen(function*() {
   const store = yield* EventStore
   const anna = Account.stream("anna")
-  yield* ready(Balances, 1)
+  // before it has caught up it refuses nothing
+  yield* Projection.awaitReady(Balances)
 
   yield* store.append(anna, [new Deposited({ cents: 100 })])
   yield* show("deposited, and there already", yield* Projection.get(Balances, "account-anna"))

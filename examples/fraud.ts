@@ -4,7 +4,7 @@
  * The pattern is looked for in the time of the events, so the history below, which is stored before anybody looks, leads to the same
  * alerts as if somebody had watched. A new version of the projection finds them stored, and raises none of them twice.
  */
-import { Clock, Console, Effect, Layer, Option, References, Schedule, Schema, Stream } from "effect"
+import { Clock, Console, Effect, Layer, Option, References, Schema, Stream } from "effect"
 import { Category, type EventId, EventStore, Pattern, Projection } from "effect-eventstore"
 import { TestClock } from "effect/testing"
 
@@ -70,7 +70,10 @@ const history = [
   ["12:16:00", Payment.stream("11"), new Paid({ card: "c-1", cents: 700, country: "CH" })]
 ] as const
 
-/** Stores the history under a clock of its own: the time of an event is that of the clock it was stored under. */
+/**
+ * Stores the history under a clock of its own: in memory the time of an event is that of the clock it was stored under. In a
+ * database it is the time of the database, whatever clock the program has.
+ */
 const happen = Effect.gen(function*() {
   const store = yield* EventStore
   const clock = yield* TestClock.make()
@@ -101,9 +104,8 @@ const program = Effect.gen(function*() {
   yield* alerts
 
   yield* Layer.build(Projection.layer(Fraud(2)))
-  const { handled, version } = yield* Projection.status("fraud", { version: 2 }).pipe(
-    Effect.repeat({ until: ({ isLive }) => isLive, schedule: Schedule.spaced("10 millis") })
-  )
+  yield* Projection.awaitReady(Fraud(2))
+  const { handled, version } = yield* Projection.status("fraud")
   yield* Console.log(`version ${version} is live, and has looked at ${handled} events`)
   const all = yield* Stream.runCollect(store.readCategory(Alert))
   yield* Console.log(`alerts, looked for twice: ${all.length}`)

@@ -42,7 +42,7 @@ const program = Effect.gen(function*() {
   const store = yield* EventStore
   const anna = Employee.stream("anna")
   const clock = yield* TestClock.make()
-  // the time of an event is that of the clock it was stored under
+  // in memory the time of an event is that of the clock it was stored under; in a database it is that of the database
   const inYear = <A, E, R>(year: number, effect: Effect.Effect<A, E, R>) =>
     Effect.andThen(clock.setTime(Date.UTC(year, 5, 1)), Effect.provideService(effect, Clock.Clock, clock))
   yield* inYear(2020, store.append(anna, [new Hired({ salary: 60_000 })]))

@@ -23,7 +23,7 @@ export const checkAgainstGit = Effect.fn("checkAgainstGit")(function*(repo: stri
   const wrong = [...new Set([...authors.keys(), ...report.authors.keys()])]
     .find((email) => authors.get(email) !== report.authors.get(email)?.commits)
   checks.push(compare(
-    "authors and their commits",
+    report.authors.size === 1 ? "the author of all commits" : "authors and their commits",
     count(report.authors.size),
     "git shortlog -sne",
     count(authors.size) + (wrong === undefined ? "" : `, and ${wrong} with ${authors.get(wrong) ?? 0}`)

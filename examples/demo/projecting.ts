@@ -6,7 +6,7 @@ import { Console, Effect, Fiber, References, Schedule } from "effect"
 import { Projection } from "effect-eventstore"
 import { activity, agrees, ask, glance, name } from "./activity.ts"
 import type { Report } from "./report.ts"
-import { count, faint, heading, makeProgress, seconds, verdict } from "./screen.ts"
+import { count, counted, faint, heading, makeProgress, seconds, verdict } from "./screen.ts"
 
 /** Says whether everything agrees with the report. */
 export const project = Effect.fn("project")(
@@ -38,8 +38,8 @@ export const project = Effect.fn("project")(
 
     for (const { found, holds } of checks) {
       const { authors, touched, version } = found
-      const files = touched === undefined ? "" : `, ${count(touched.size)} files`
-      yield* verdict(holds, `version ${version} agrees with the report`, `${count(authors.size)} authors${files}`)
+      const files = touched === undefined ? "" : `, ${counted(touched.size, "file")}`
+      yield* verdict(holds, `version ${version} agrees with the report`, `${counted(authors.size, "author")}${files}`)
     }
     return checks.every(({ holds }) => holds)
   },
@@ -55,7 +55,7 @@ const follow = Effect.fn("follow")(function*(version: number, what: string) {
   for (let now = first;; now = yield* Projection.status(name, { version })) {
     const { handled, head, isLive, lag, rate } = now
     if (isLive && lag === 0) {
-      const took = `${count(handled - first.handled)} events in ${seconds(performance.now() - started)}`
+      const took = `${counted(handled - first.handled, "event")} in ${seconds(performance.now() - started)}`
       return yield* draw(head, `${what}  ${faint(took)}`)
     }
     const left = rate > 0 ? `${count(Math.round(rate))} events/s, ${seconds(lag / rate * 1000)} left` : ""
@@ -85,7 +85,7 @@ const rebuild = Effect.fn("rebuild")(function*(version: number) {
   }).pipe(Effect.provide(Projection.layer(activity(version))))
   const told = Array.from(
     counts,
-    ([version, count]) => `${count} ${count === 1 ? "answer" : "answers"} by version ${version}`
+    ([version, count]) => `${counted(count, "answer")} by version ${version}`
   ).join(", ")
   yield* Console.log(`  asked all the while: ${told}`)
   // events came from nowhere else meanwhile, so a version has one answer, or it was seen half-way

@@ -16,6 +16,9 @@ export const green = paint(32)
 
 export const count = (n: number): string => n.toLocaleString("en-US")
 
+/** A number of things: of one of them, or of several. */
+export const counted = (n: number, one: string, several = `${one}s`): string => `${count(n)} ${n === 1 ? one : several}`
+
 export const seconds = (millis: number): string => `${(millis / 1000).toFixed(millis < 10_000 ? 2 : 1)} s`
 
 export const heading = (text: string): Effect.Effect<void> => Console.log(`\n${bold(text)}`)

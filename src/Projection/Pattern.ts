@@ -2,8 +2,9 @@
  * Patterns over time: an event, then others within a time, without some that rule it out.
  *
  * A pattern is looked for among the events of one key, one after the other in the order of the log. Time is that of the
- * events (`recordedAt`), so the same log has the same matches, whenever and however often it is looked through. Run one
- * with `Projection.pattern`.
+ * events (`recordedAt`), so the same log has the same matches, whenever and however often it is looked through: on PGlite and
+ * Postgres it is the time of the database, on memory that of the `Clock` of the fibre that appended. Run a pattern with
+ * `Projection.pattern`, and try it with {@link find}.
  *
  * @since 0.1.0
  */
@@ -50,9 +51,9 @@ export type Predicate<E, S extends Steps, X = E> = (
  * @since 0.1.0
  */
 export interface StepOptions {
-  /** Most time between the end of the step before and the last event of this one. Default: no limit. */
+  /** Most time between the end of the step before and the last event of this one, inclusive. Default: no limit. */
   readonly within?: Duration.Input | undefined
-  /** How many events have to fit, in a row or with others between them. Default 1. */
+  /** How many events have to fit, in a row or with others between them, all of them `within` the time. Default 1. */
   readonly times?: number | undefined
 }
 
@@ -91,7 +92,8 @@ export interface Pattern<C extends Source, S extends Steps> extends Start<C, S> 
   readonly steps: ReadonlyArray<Step>
   /**
    * What must not come between the step before the last one and the last event of that: where it comes, the match is off. An
-   * event that also fits the last step counts for that.
+   * event that also fits the last step counts for that. What comes after the last step rules nothing out: the match is found by
+   * then.
    */
   readonly without: {
     <const Tag extends TagOf<Out<C>>>(
@@ -122,7 +124,9 @@ type Before<S> = S extends readonly [...infer B extends Steps, any] ? B : never
  * Begins a pattern with an event of a source: one with a tag, or one for which a function answers `true`.
  *
  * **Details** Each event that fits begins a match of its own, which goes on with the first events that fit its next steps. So
- * each of them leads to one match at most, and an event can belong to several.
+ * each of them leads to one match at most, and an event can belong to several: where five failures in a minute are looked for,
+ * seven are three matches, of the first to the fifth, the second to the sixth, and the third to the seventh. Who wants one alert
+ * for all of them begins with an event that does not repeat, or lets who reads the alerts look at the last one.
  *
  * Clocks step back: between the events of a match time never does, it stands still until the clock is where it was.
  *
@@ -161,7 +165,9 @@ export const start: {
   <const C extends Source>(from: C, when: Predicate<Out<C>, readonly []>): Start<C, readonly [Events<Out<C>>]>
 } = (from: Source, when: unknown, options?: { readonly where?: unknown }): any => {
   const categories: ReadonlyArray<unknown> = Array.isArray(from) ? from : [from]
-  if (!categories.every(Category.isCategory)) throw new Error("A pattern begins with a category, or a list of them")
+  if (categories.length === 0 || !categories.every(Category.isCategory)) {
+    throw new Error("A pattern begins with a category, or a list of them")
+  }
   return grown(from, [stepOf(when, options)])
 }
 

@@ -307,7 +307,7 @@ export interface Options<
   readonly initial: (id: string) => Initial
   /** The classes of the commands that it sends: as the events of a category, chains too. */
   readonly commands?: Members | undefined
-  /** The names of its timers. */
+  /** The names of its timers: 1 to 512 printable characters. */
   readonly timers?: Timers | undefined
 }
 
@@ -490,7 +490,8 @@ export type ReadError = InvalidInput | DecodeError | StateDecodeFailed | StoreEr
  * stored in one transaction with the acknowledgement of the event. So a handler may run again, but a process moves once
  * for each event. A process that has no state yet is given `initial`, and is stored with its first step.
  *
- * **Gotchas** Throws where the name is not allowed or two commands share a tag: a mistake in the program.
+ * **Gotchas** Throws where the name, or that of a timer, is not allowed, two commands share a tag, `from` is empty, or `starts` names
+ * no event: a mistake in the program.
  *
  * @category constructors
  * @since 0.1.0
@@ -658,7 +659,8 @@ export const layer: <Events, State, Commands, Timers extends string, E, R, const
 > = running.layer as never
 
 /**
- * The state of a process that runs; `None` where there is none, or where it has ended.
+ * The state of a process that runs; `None` where there is none, or where it has ended: what it was at its end {@link history}
+ * tells.
  *
  * @category operations
  * @since 0.1.0

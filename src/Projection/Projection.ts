@@ -234,7 +234,8 @@ export interface RunOptions<R = never> {
   readonly onError?: {
     /**
      * The delays between attempts; the input is the error. Trouble of the database that passes is no failure, and repeated for
-     * ever. Default: 200 ms, doubled each time up to 30 seconds, 10 times.
+     * ever. Default: 200 ms, doubled each time up to 30 seconds, 10 times: two minutes in all; with `giveUp: "park"` 6 times, 13
+     * seconds in all, since the others of its partition wait meanwhile. The first failure is logged as a warning.
      */
     readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
     /**
@@ -270,6 +271,15 @@ export type RunError = StartError | ProjectionDropped | LogRewound
 
 /**
  * What a version is at the moment.
+ *
+ * - `isLive`: it is the one that readers are given. The first version is from the beginning, while it builds
+ * - `stage`: `"building"` until it has caught up for the first time, or since it was reset; `"ready"` from then on, also when it is
+ *   behind again
+ * - `status`: `"running"` says that it may be worked on, not that somebody does (`partitions` have their `owner`); `"paused"` by
+ *   an operator; `"failed"` at `errorPosition`, until it is resumed
+ * - `error`: the last failure, also one that is tried again. It stays until something is handled, or it is resumed
+ * - `isApplied`: appends apply it at the moment: an inline projection guards then, and only then
+ * - `parkedEvents`, `parkedKeys`: what is set aside, those included that only wait behind another one
  *
  * @category models
  * @since 0.1.0
@@ -322,7 +332,8 @@ export type OperationError = ProjectionNotFound | InvalidInput | StoreError
  * are marked with {@link replaySafe}: in a rebuild every event is handled again.
  *
  * **Gotchas** Needs a store in a database, and its own `SqlClient`; another one is refused. Throws where the name or the version
- * is not allowed: a mistake in the program, not in its input.
+ * is not allowed, `from` is empty, or `types` names none of its events: a mistake in the program, not in its input. A name has 1
+ * to 40 lower-case letters, digits, hyphens and underscores, and begins with a letter; `a-b` and `a_b` would share a schema.
  *
  * **Example**
  * ```ts
@@ -364,7 +375,8 @@ export const make: <
  * A projection that keeps a state for each key, in the store. The documents of a batch are loaded and saved together, and
  * `evolve` changes them in memory.
  *
- * **Gotchas** Throws where the name or the version is not allowed: a mistake in the program, not in its input.
+ * **Gotchas** Throws where the name or the version is not allowed, `from` is empty, or `types` names none of its events: a mistake
+ * in the program, not in its input.
  *
  * **Example**
  * ```ts
@@ -448,8 +460,10 @@ export const byCorrelation: (options?: linksKind.LogLinksOptions) => Links<RawEv
  *
  * **Gotchas** A fact that is stored does not change: where a version answers something else for an event, it fails with
  * `EventIdConflict`. Derive the new events under another name, into other streams, and have readers move to those. With
- * several partitions only events that follow from one stream are in order. Do not derive from what is derived: with
- * `Category.raw` for its source a projection reads its own events.
+ * several partitions only events that follow from one stream are in order. A projection that reads what it emits never comes to
+ * an end: each event it appends is one more to derive from. So emit into categories that are not in `from`, and with
+ * `Category.raw` for its source leave out those of one's own, by `types` or in `emit`. To derive from what another projection derives is
+ * fine.
  *
  * **Example** (A summary a month)
  * ```ts
@@ -723,7 +737,9 @@ export const keys: (
  * Events that do not match count as handled, and so do those that are set aside. The default `timeout` is 30 seconds. Fails
  * at once where the projection has failed.
  *
- * **Gotchas** An append in a transaction that is open has no position yet.
+ * **Gotchas** Where `onError.giveUp` is `"park"` it also answers for an event that is not in the read model, because it, or an
+ * earlier one of its key, was set aside: {@link parked} with the `key` tells, and {@link status} has how many there are. An append
+ * in a transaction that is open has no position yet. The first version is live while it builds: this waits for it as well.
  *
  * **Example**
  * ```ts
@@ -749,6 +765,9 @@ export const awaitProcessed = (
  * Waits until a version has caught up for the first time, or since it was reset: from then on it can be live, and is where the
  * switch is automatic; an inline one that is live is applied. The default `timeout` is 30 seconds. Fails at once where the
  * version has failed.
+ *
+ * **Details** That is another question than `isLive` of {@link status}: the first version is live from the beginning, while it
+ * builds; and with `switch: "manual"` one that is ready is not live before {@link switchTo}.
  *
  * **Example** (Roll out another version)
  * ```ts
@@ -860,13 +879,18 @@ export const switchTo: (
 ) => Effect.Effect<"switched" | "wanted", VersionBehind | OperationError, EventStore> = administration.switchTo
 
 /**
- * Makes the version live that was live before, and answers its number.
+ * Makes the version live that was live before, and answers its number. Called once more it goes forward again: with `from`, the
+ * version to leave, it does nothing where another one is live by then, and answers that one. So a call that is repeated, by a
+ * script or after a lost answer, is harmless.
+ *
+ * **Gotchas** `from` is compared before, not together with the switch: two that roll back in the same moment are not kept apart.
  *
  * @category operations
  * @since 0.1.0
  */
 export const rollBack: (
-  projection: Named
+  projection: Named,
+  options?: { readonly from?: number | undefined }
 ) => Effect.Effect<number, NoPreviousVersion | OperationError, EventStore> = administration.rollBack
 
 /**

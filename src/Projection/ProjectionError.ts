@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
+import { reasonOf } from "../Store/StoreError.ts"
 
 const projection = Schema.String
 const version = Schema.Int
@@ -58,8 +59,7 @@ export class ProjectionFailed extends Schema.TaggedError<ProjectionFailed>()("Pr
 }) {
   override get message(): string {
     const place = this.position === null ? "" : ` at position ${this.position}`
-    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `Version ${this.version} of the projection ${this.projection} failed${place}: ${reason}`
+    return `Version ${this.version} of the projection ${this.projection} failed${place}: ${reasonOf(this.cause)}`
   }
 }
 
@@ -79,31 +79,60 @@ export class ProjectionDropped extends Schema.TaggedError<ProjectionDropped>()("
 }
 
 /**
- * A projection did not come as far as a position in time; `reached` is how far its live version came.
+ * A projection did not come as far as a position in time; `reached` is how far the version came that was waited for. `why` says
+ * what keeps it, as far as that is known:
+ *
+ * - `"behind"`: it is worked on, and not as far yet
+ * - `"failing"`: what it does fails, and is tried again: `error` says with what
+ * - `"paused"`: somebody paused it
+ * - `"idle"`: nobody runs it
  *
  * @category errors
  * @since 0.1.0
  */
 export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTimedOut", {
   projection,
+  /** Left out where nobody could tell, and of a state in memory, which has none. */
+  version: Schema.optionalKey(version),
   position: Schema.Int,
-  reached: Schema.Int
+  reached: Schema.Int,
+  why: Schema.Literals(["behind", "failing", "paused", "idle"]),
+  error: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return `The projection ${this.projection} has not come to position ${this.position} in time: ` +
-      `it is at position ${this.reached}`
+    const subject = this.version === undefined ? "The" : `Version ${this.version} of the`
+    const reason = this.why === "paused"
+      ? ", and paused"
+      : this.why === "idle"
+      ? ", and nobody runs it"
+      : this.why === "failing"
+      ? `, where it fails and is tried again: ${this.error}`
+      : ""
+    return `${subject} projection ${this.projection} has not come to position ${this.position} in time: ` +
+      `it is at position ${this.reached}${reason}`
   }
 }
 
 /**
- * A version cannot be made live: it is still building, or has not come as far as the live one.
+ * A version cannot be made live: it is still building, or has not come as far as the live one. `status` says whether it will:
+ * `"running"`, or `"paused"` or `"failed"` and not before it is resumed; `error` is what it failed with.
  *
  * @category errors
  * @since 0.1.0
  */
-export class VersionBehind extends Schema.TaggedError<VersionBehind>()("VersionBehind", { projection, version }) {
+export class VersionBehind extends Schema.TaggedError<VersionBehind>()("VersionBehind", {
+  projection,
+  version,
+  status: Schema.Literals(["running", "paused", "failed"]),
+  error: Schema.optionalKey(Schema.String)
+}) {
   override get message(): string {
-    return `Version ${this.version} of the projection ${this.projection} is behind the live one`
+    const reason = this.status === "running"
+      ? ""
+      : this.status === "paused"
+      ? ", and paused"
+      : `, and has failed${this.error === undefined ? "" : `: ${this.error}`}`
+    return `Version ${this.version} of the projection ${this.projection} is behind the live one${reason}`
   }
 }
 
@@ -165,6 +194,6 @@ export class DocumentUndecodable extends Schema.TaggedError<DocumentUndecodable>
 }) {
   override get message(): string {
     return `The document ${this.key} of version ${this.version} of the projection ${this.projection} does not decode: ` +
-      (this.cause instanceof Error ? this.cause.message : String(this.cause))
+      reasonOf(this.cause)
   }
 }

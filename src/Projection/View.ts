@@ -67,7 +67,7 @@ export type Services<C> = Category.Services<C extends ReadonlyArray<any> ? C[num
 export interface AsOf {
   /** A position of the log. */
   readonly position?: number | undefined
-  /** A time, by the clock of the store. */
+  /** A time, by the clock of the store: that of the database, and on memory the `Clock` of the fibre that appended. */
   readonly time?: DateTime.Utc | undefined
 }
 
@@ -114,7 +114,8 @@ export interface StreamViewed<out S> extends Viewed<S> {
 /**
  * Makes a view of the events of a source: a state to begin with, and a pure function for each tag.
  *
- * **Gotchas** Throws where an event that can be appended has no function: a mistake in the program, not in its input.
+ * **Gotchas** Throws where an event that can be appended has no function, or the source is empty: a mistake in the program, not
+ * in its input.
  *
  * **Example** (Today, and at noon)
  * ```ts

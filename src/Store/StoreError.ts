@@ -233,12 +233,28 @@ export const isPassing = (error: unknown): error is StoreError =>
 
 const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(Schedule.jittered)
 
-/** The innermost message: a driver's own says no more than that a query failed. */
-const reasonOf = (cause: unknown): string => {
-  const inner = cause instanceof Error ? (cause as { readonly reason?: unknown }).reason ?? cause.cause : undefined
-  return inner instanceof Error
-    ? reasonOf(inner)
-    : cause instanceof Error
-    ? cause.message
-    : Inspectable.toStringUnknown(cause)
+/**
+ * What an error says, for people: its message, and those of what it was caused by that say more. Of an error of a database
+ * it is what the database says, since the client's own message is no more than that a query failed; neither statements nor
+ * their parameters are in it.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const reasonOf = (error: unknown): string => reasonUpTo(error, 8)
+
+const reasonUpTo = (error: unknown, depth: number): string => {
+  if (typeof error === "string") return error
+  if (!(error instanceof Error)) return Inspectable.toStringUnknown(error)
+  const { reason } = error as { readonly reason?: unknown }
+  const isDatabase = (error as { readonly _tag?: unknown })._tag === "SqlError" && reason instanceof Error
+  const cause = isDatabase ? reason.cause : error.cause
+  // what somebody threw that is no error may be anything, and long
+  const inner = depth > 0 && cause instanceof Error ? reasonUpTo(cause, depth - 1) : ""
+  const own = error.message || (inner === "" ? error.name : "")
+  return inner === "" || !isDatabase && own.includes(inner)
+    ? own
+    : isDatabase || own === ""
+    ? inner
+    : `${own}: ${inner}`
 }

@@ -1,6 +1,7 @@
 import { assert, it, layer } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
 import { Category, EventStore, Limits, StoreError } from "effect-eventstore"
+import { SqlError } from "effect/sql"
 
 class Counted extends Schema.TaggedClass<Counted>()("Counted", { n: Schema.Int }) {
 }
@@ -51,8 +52,23 @@ layer(EventStore.layerMemory)("EventStore", (it) => {
 it("says why a database refused, whatever the driver wrapped it in", () => {
   const error = (cause: unknown) =>
     new StoreError.StoreError({ operation: "append", isRetryable: false, outcome: "not-stored", cause }).message
-  const denied = new Error("query failed", { cause: new Error("permission denied for function append_event") })
+  const words = new Error("permission denied for function append_event")
+  const denied = new SqlError.SqlError({
+    reason: new SqlError.UnknownError({ cause: words, message: "PgConnection: Query failed", operation: "query" })
+  })
   assert.strictEqual(error(denied), "append failed: permission denied for function append_event")
+  // what a program says of itself is worth reading, too, and once
+  assert.strictEqual(
+    error(new Error("no totals", { cause: denied })),
+    "append failed: no totals: permission denied for function append_event"
+  )
+  assert.strictEqual(
+    error(new Error(`no totals (${words.message})`, { cause: words })),
+    `append failed: no totals (${words.message})`
+  )
+  const round = new Error("round")
+  round.cause = round
+  assert.strictEqual(error(round), "append failed: round")
   assert.include(error(Object.assign(Object.create(null), { code: "57P01" })), "57P01")
   assert.strictEqual(error("gone"), "append failed: gone")
 })

@@ -58,7 +58,7 @@ const assertAgrees = ({ status, stderr, stdout }: ReturnType<typeof demo>) => {
     "the same result",
     "the read model",
     "commits",
-    "authors",
+    "(authors and their commits|the author of all commits)",
     "files with their contents",
     "files as of"
   ]

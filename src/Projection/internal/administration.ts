@@ -9,7 +9,13 @@ import * as Category from "../../Stream/Category.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Named, OfVersion, Parked, Status } from "../Projection.ts"
-import { NoPreviousVersion, ProjectionNotFound, VersionBehind, VersionIsLive } from "../ProjectionError.ts"
+import {
+  type AwaitTimedOut,
+  NoPreviousVersion,
+  ProjectionNotFound,
+  VersionBehind,
+  VersionIsLive
+} from "../ProjectionError.ts"
 import { channelOf } from "./core.ts"
 import { checkName } from "./naming.ts"
 import { mostPartitions, span, whole } from "./settings.ts"
@@ -70,6 +76,18 @@ export const status = (named: Named, of?: OfVersion): Effect.Effect<Status, Refu
     const state = yield* stateOf(named, of)
     return toStatus(state, yield* storage.head)
   })
+
+/** What keeps a version from going on, as far as is known of it. */
+export const hindranceOf = (
+  { error, isApplied, partitions, status }: ProjectionState
+): Pick<AwaitTimedOut, "why"> & { readonly error?: string } =>
+  status === "paused"
+    ? { why: "paused" }
+    : !isApplied && partitions.every(({ owner }) => owner === null)
+    ? { why: "idle" }
+    : error === null
+    ? { why: "behind" }
+    : { why: "failing", error }
 
 /** Does something to a version, and lets all who work on it look again. */
 const change = <A, E>(
@@ -132,15 +150,20 @@ export const switchTo = (
       if (answer !== "behind") return answer
       const left = until - steadyMillis(clock)
       if (state.stage === "building" || state.status !== "running" || left <= 0) {
-        return yield* new VersionBehind({ projection: state.name, version })
+        const { error, name: projection, status } = state
+        return yield* new VersionBehind({ projection, version, status, ...(error === null ? {} : { error }) })
       }
       yield* Effect.sleep(Math.min(switchEvery, Math.ceil(left)))
     }
   })
 
-export const rollBack = (named: Named): Effect.Effect<number, NoPreviousVersion | Refused, EventStore> =>
-  change(nameOf(named), undefined, (projections, { name }) =>
-    Effect.flatMap(
+export const rollBack = (
+  named: Named,
+  { from }: { readonly from?: number | undefined } = {}
+): Effect.Effect<number, NoPreviousVersion | Refused, EventStore> =>
+  change(nameOf(named), undefined, (projections, { name, version }) =>
+    // somebody did it already
+    from !== undefined && version !== from ? Effect.succeed(version) : Effect.flatMap(
       projections.rollBack(name),
       (version) =>
         version === undefined ? Effect.fail(new NoPreviousVersion({ projection: name })) : Effect.succeed(version)

@@ -1,10 +1,12 @@
-import { Context, Deferred, Duration, Effect, type Scope, Tracer } from "effect"
+import { Context, Deferred, type Duration, Effect, Option, type Scope, Tracer } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import type { LogStorage } from "../../Store/LogStorage.ts"
+import type { ProjectionState } from "../../Store/ProjectionStorage.ts"
 import { Signal } from "../../Store/Signal.ts"
 import * as StorageTime from "../../Store/StorageTime.ts"
 import { InvalidInput, retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import { AwaitTimedOut, ProjectionFailed, ProjectionNotFound } from "../ProjectionError.ts"
+import { hindranceOf } from "./administration.ts"
 import type { Core } from "./core.ts"
 import { checkName } from "./naming.ts"
 import { span } from "./settings.ts"
@@ -17,6 +19,9 @@ const longestLocal = 250
 
 /** Milliseconds after which it is asked whether the projection has failed. */
 const statusMillis = 200
+
+/** Milliseconds for the storage to say why nothing came in time. */
+const patience = 500
 
 type AwaitError = ProjectionNotFound | ProjectionFailed | InvalidInput | StoreError
 
@@ -126,7 +131,23 @@ export const awaitProcessed = (
     const waiter: Waiter = { position, done: Deferred.makeUnsafe() }
     return yield* Effect.timeoutOrElse(waitIn(awaited, waiter, store, name), {
       duration: timeout,
-      orElse: () => Effect.fail(new AwaitTimedOut({ projection: name, position, reached: awaited.reached }))
+      orElse: () => Effect.flatMap(timedOut(awaited, store, name, position), Effect.fail)
+    })
+  })
+
+/** Says what keeps the live version, if the storage does. */
+const timedOut = (awaited: Awaited, { storage }: EventStore["Service"], projection: string, position: number) =>
+  Effect.clockWith((clock) => {
+    const { reached } = awaited
+    const states = Effect.orElseSucceed(
+      storage.projections.states(projection, StorageTime.of(clock)),
+      (): ReadonlyArray<ProjectionState> => []
+    )
+    return Effect.map(Effect.timeoutOption(states, patience), (states) => {
+      const live = Option.getOrElse(states, () => []).find(({ isLive }) => isLive)
+      return live === undefined
+        ? new AwaitTimedOut({ projection, position, reached, why: "behind" })
+        : new AwaitTimedOut({ projection, version: live.version, position, reached, ...hindranceOf(live) })
     })
   })
 

@@ -31,6 +31,9 @@ export const evolveBy = <S>(
 
 const tagsOf = (from: Category.Any | ReadonlyArray<Category.Any>): ReadonlyArray<string> => {
   const categories: ReadonlyArray<Category.Any> = Array.isArray(from) ? from : [from]
+  if (categories.length === 0 || !categories.every(Category.isCategory)) {
+    throw new Error("A view is made of a category, or a list of them")
+  }
   return categories.flatMap(({ codec, name }) =>
     name === Category.raw.name
       ? ["RawEvent"]

@@ -1,5 +1,5 @@
-import { Cause, Inspectable } from "effect"
-import { isPassing, StoreError } from "../../Store/StoreError.ts"
+import { Cause } from "effect"
+import { isPassing, reasonOf, StoreError } from "../../Store/StoreError.ts"
 
 /** The failure that is told: an error before a defect, and that before an interruption. */
 export const failureOf = (cause: Cause.Cause<unknown>): unknown => {
@@ -8,15 +8,8 @@ export const failureOf = (cause: Cause.Cause<unknown>): unknown => {
 }
 
 /** What a failure says, in a text that every database keeps, and that nobody minds to read. */
-export const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const failure = failureOf(cause)
-  const message = failure instanceof Error
-    ? failure.message || failure.name
-    : typeof failure === "string"
-    ? failure
-    : Inspectable.toStringUnknown(failure)
-  return message.slice(0, 2000).toWellFormed().replaceAll("\0", "\uFFFD")
-}
+export const messageOf = (cause: Cause.Cause<unknown>): string =>
+  reasonOf(failureOf(cause)).slice(0, 2000).toWellFormed().replaceAll("\0", "\uFFFD")
 
 /**
  * Trouble that will pass, and that no event is to blame for, where that is why something failed: also what a handler met that

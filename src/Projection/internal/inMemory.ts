@@ -48,15 +48,16 @@ export const inMemory = <C extends Source, S>(options: InMemoryOptions<C, S>): E
   InMemory<S>,
   InvalidInput | InMemoryError,
   EventStore | Scope.Scope | Services<C>
-> =>
-  Effect.gen(function*() {
-    const { name = "in memory", ...filter } = options
-    const source = sourceOf(options.from, filter)
+> => {
+  const { name = "in memory", ...filter } = options
+  const source = sourceOf(name, options.from, filter)
+  const evolve = evolveBy<S>(options.from, options.evolve)
+  return Effect.gen(function*() {
     const fold = new Fold<S>({
       name,
       follower: yield* (yield* EventStore).tail.follow(yield* source.filter, { position: 0 }),
       decode: source.decode,
-      evolve: evolveBy<S>(options.from, options.evolve),
+      evolve,
       state: yield* SubscriptionRef.make(options.initial),
       ended: yield* Deferred.make<void, InMemoryError>()
     })
@@ -65,6 +66,7 @@ export const inMemory = <C extends Source, S>(options: InMemoryOptions<C, S>): E
     yield* Effect.forkScoped(fold.follow, { startImmediately: true })
     return fold
   })
+}
 
 interface FoldOptions<S> {
   readonly name: string
@@ -115,7 +117,9 @@ class Fold<S> implements InMemory<S> {
       const duration = Option.getOrUndefined(Duration.fromInput(timeout))
       if (duration === undefined) return yield* new InvalidInput({ field: "timeout", problem: "is no time" })
       const timedOut = Effect.suspend(() =>
-        Effect.fail(new AwaitTimedOut({ projection: this.options.name, position, reached: this.reached }))
+        Effect.fail(
+          new AwaitTimedOut({ projection: this.options.name, position, reached: this.reached, why: "behind" })
+        )
       )
       const until = Effect.gen({ self: this }, function*() {
         for (let pause = shortestPause;; pause = Math.min(pause * 2, longestPause)) {

@@ -7,6 +7,7 @@ import type * as PersistentSubscription from "../../Subscription/PersistentSubsc
 import type { Any, Options } from "../ProcessManager.ts"
 import { Moved, TimerFired } from "./processEvents.ts"
 import { type StateCodec, stateCodec } from "./processState.ts"
+import { categoriesOf } from "./source.ts"
 
 /** Key under which a manager carries what it is for those who run it. */
 export const TypeId = "~effect-eventstore/Projection/ProcessManager"
@@ -44,13 +45,18 @@ interface AnyHandlers {
   readonly onTimer?: Readonly<Record<string, AnyHandler>> | undefined
 }
 
+const maxTimerLength = 512
+
 /** Leaves room for the suffixes of its categories and subscriptions. */
 const maxNameLength = 119
 
 export const makeDefinition = (name: string, options: AnyOptions, { handle, onTimer = {} }: AnyHandlers): Any => {
   const problem = StreamId.problemOfName(name, maxNameLength) ?? (name.includes("-") ? "has a hyphen" : undefined)
   if (problem !== undefined) throw new Error(`The name ${JSON.stringify(name)} of a process manager ${problem}`)
-  const from: ReadonlyArray<Category.Any> = Array.isArray(options.from) ? options.from : [options.from]
+  const what = `the process manager ${name}`
+  const from = categoriesOf(what, options.from)
+  checkStarts(what, options.starts, Object.keys(handle))
+  for (const timer of options.timers ?? []) checkTimer(what, timer)
   const categories = {
     processes: Category.make(name, { id: Schema.String, events: [Moved] }),
     commands: Category.make(`${name}.commands`, { id: Schema.String, events: options.commands ?? [] }),
@@ -78,6 +84,21 @@ export const makeDefinition = (name: string, options: AnyOptions, { handle, onTi
     subscriptions
   }
   return { [TypeId]: definition, name, categories, subscriptions } as never
+}
+
+/** There is a handler for each event that there can be. */
+const checkStarts = (what: string, starts: ReadonlyArray<string> | undefined, tags: ReadonlyArray<string>): void => {
+  if (starts === undefined) return
+  if (starts.length === 0) throw new Error(`starts of ${what} is empty: none would ever begin`)
+  const stranger = starts.find((tag) => !tags.includes(tag))
+  if (stranger !== undefined) {
+    throw new Error(`starts of ${what} has ${stranger}, which is no event: there are ${tags.join(", ")}`)
+  }
+}
+
+const checkTimer = (what: string, timer: string): void => {
+  const problem = typeof timer === "string" ? StreamId.problemOfName(timer, maxTimerLength) : "is not a text"
+  if (problem !== undefined) throw new Error(`The name ${JSON.stringify(timer)} of a timer of ${what} ${problem}`)
 }
 
 const handlersOf = (handlers: Readonly<Record<string, AnyHandler>>): ReadonlyMap<string, AnyHandler> =>

@@ -5,7 +5,7 @@ import { Signal } from "../../Store/Signal.ts"
 import { InvalidInput, retryPassing, type StoreError } from "../../Store/StoreError.ts"
 import type { Named, OfVersion } from "../Projection.ts"
 import { AwaitTimedOut, ProjectionFailed, type ProjectionNotFound } from "../ProjectionError.ts"
-import { nameOf, stateOf } from "./administration.ts"
+import { hindranceOf, nameOf, stateOf } from "./administration.ts"
 import { channelOf } from "./core.ts"
 import { span } from "./settings.ts"
 
@@ -26,15 +26,28 @@ export const awaitReady = (
     }
     const projection = nameOf(named)
     const position = yield* store.storage.head
-    const reached = yield* Ref.make(0)
-    return yield* Effect.timeoutOrElse(Effect.scoped(look(named, options, reached)), {
+    const seen = yield* Ref.make<ProjectionState | undefined>(undefined)
+    return yield* Effect.timeoutOrElse(Effect.scoped(look(named, options, seen)), {
       duration: timeout,
       orElse: () =>
-        Effect.flatMap(Ref.get(reached), (reached) => Effect.fail(new AwaitTimedOut({ projection, position, reached })))
+        Effect.flatMap(Ref.get(seen), (state) =>
+          Effect.fail(
+            state === undefined
+              ? new AwaitTimedOut({ projection, position, reached: 0, why: "behind" })
+              : new AwaitTimedOut({
+                projection,
+                version: state.version,
+                position,
+                reached: reachedBy(state),
+                ...hindranceOf(state)
+              })
+          ))
     })
   })
 
-const look = (named: Named, of: OfVersion, reached: Ref.Ref<number>) =>
+const reachedBy = ({ partitions }: ProjectionState): number => Math.min(...partitions.map(({ position }) => position))
+
+const look = (named: Named, of: OfVersion, seen: Ref.Ref<ProjectionState | undefined>) =>
   Effect.gen(function*() {
     const { tail } = yield* EventStore
     const signal = new Signal()
@@ -54,12 +67,7 @@ const look = (named: Named, of: OfVersion, reached: Ref.Ref<number>) =>
       if (status === "failed") {
         return yield* new ProjectionFailed({ projection, version, position, cause })
       }
-      yield* Ref.set(
-        reached,
-        Math.min(...state.partitions.map(({ position }) =>
-          position
-        ))
-      )
+      yield* Ref.set(seen, state)
       yield* Effect.raceFirst(signal.wait, Effect.sleep(wait))
     }
   })

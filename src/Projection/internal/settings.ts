@@ -13,6 +13,8 @@ export interface Settings {
   /** The same, while it builds. */
   readonly bulk: number
   readonly retry: Schedule.Schedule<unknown, unknown>
+  /** How long that is, in a sentence. */
+  readonly retryTime: string
   readonly giveUp: "stop" | "park"
   readonly isSwitching: boolean
   readonly middleware: ((apply: Apply<unknown, any>) => Apply<unknown, any>) | undefined
@@ -71,12 +73,18 @@ export const toSettings = (options: RunOptions<any>, isInline: boolean): Effect.
       lease: yield* span("lease", options.lease ?? "30 seconds"),
       batch: yield* whole("batch", options.batch ?? 500),
       bulk: options.batch ?? 2000,
-      retry: options.onError?.retry ?? defaultRetry,
+      ...(options.onError?.retry === undefined
+        ? defaultRetries[giveUp]
+        : { retry: options.onError.retry, retryTime: "as long as onError.retry says" }),
       isSwitching: (yield* oneOf("switch", options.switch ?? "automatic", ["automatic", "manual"])) === "automatic",
       middleware: middleware as Settings["middleware"]
     }
   })
 
-const defaultRetry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("30 seconds")]).pipe(
-  Schedule.upTo({ times: 10 })
-)
+const backoff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("30 seconds")])
+
+/** Where an event is set aside in the end, all others of its partition wait for it until then. */
+const defaultRetries: Readonly<Record<Settings["giveUp"], Pick<Settings, "retry" | "retryTime">>> = {
+  stop: { retry: Schedule.upTo(backoff, { times: 10 }), retryTime: "for 2 minutes at most" },
+  park: { retry: Schedule.upTo(backoff, { times: 6 }), retryTime: "for 13 seconds at most" }
+}

@@ -1,7 +1,7 @@
 import { type Array as Arr, Cause, Context, Effect } from "effect"
-import { SqlClient as Client, type SqlError, Statement } from "effect/sql"
+import { SqlClient as Client, SqlError, Statement } from "effect/sql"
 import { EventStore } from "../../Store/EventStore.ts"
-import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
+import { InvalidInput, reasonOf, type StoreError } from "../../Store/StoreError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import { ProjectionNotFound } from "../ProjectionError.ts"
 import type { Out, Source } from "../View.ts"
@@ -222,4 +222,21 @@ export const read = <A, E, R>(
       const isGone = read !== undefined && !Cause.hasInterrupts(exit.cause) && (yield* live) !== read
       if (!isGone) return yield* exit
     }
-  })
+  }).pipe(Effect.mapError(explain))
+
+/** A client says no more than that a query failed: its error, with the words of the database. */
+const explain = <E>(error: E): E => {
+  if (!SqlError.isSqlError(error)) return error
+  const { reason } = error
+  const isWrite = (reason.cause as { readonly code?: unknown } | undefined)?.code === readOnlyTransaction
+  const message = reasonOf(error) + (isWrite ? " (Projection.read is for reading: handlers write)" : "")
+  // the cause is not enumerable
+  const fields = Object.assign({}, reason, { cause: reason.cause, message })
+  const Reason = reason.constructor as new(fields: object) => typeof reason
+  return new SqlError.SqlError({ reason: new Reason(fields) }) as
+    & E
+    & SqlError.SqlError
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html: read_only_sql_transaction */
+const readOnlyTransaction = "25006"

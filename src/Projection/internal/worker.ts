@@ -149,6 +149,7 @@ export class Worker {
   private retrying(reader: Reader): Pick<Work<Item>, "retryIn" | "pause"> {
     const { core } = this
     const { clock, settings } = core.options
+    const whatThen = settings.giveUp === "stop" ? "the projection stops" : "the event is set aside"
     let step:
       | ((now: number, input: unknown) => Effect.Effect<readonly [unknown, Duration.Duration], unknown>)
       | undefined
@@ -159,8 +160,13 @@ export class Worker {
           const next = yield* Effect.option(step(clock.currentTimeMillisUnsafe(), failureOf(cause)))
           if (Option.isNone(next)) return undefined
           this.telemetry.count("retries")
-          yield* this.report(messageOf(cause), items.length === 1 ? items[0]!.stored.position : null, false)
-          yield* core.annotated(Effect.logDebug(`Attempt ${failures} at a batch failed and is repeated`, cause))
+          const position = items.length === 1 ? items[0]!.stored.position : null
+          yield* this.report(messageOf(cause), position, false)
+          const log = failures === 1
+            ? Effect.logWarning(`A batch failed: it is tried again ${settings.retryTime}, then ${whatThen}`, cause)
+            : Effect.logDebug(`Attempt ${failures} at a batch failed and is repeated`, cause)
+          const [from, to] = [items[0]!.stored.position, items[items.length - 1]!.stored.position]
+          yield* core.annotated(log, position === null ? { from, to } : { position })
           for (const item of items) if (item.failure !== undefined) yield* reader.again(item)
           return next.value[1]
         }),
@@ -220,7 +226,8 @@ export class Worker {
       if (core.options.settings.giveUp === "stop") {
         yield* this.report(error, position, true)
         yield* core.annotated(
-          Effect.logError(`The projection stops at position ${position}, until it is resumed`, cause)
+          Effect.logError(`The projection stops at position ${position}, until it is resumed`, cause),
+          { position }
         )
         core.changed()
         return "stopped"

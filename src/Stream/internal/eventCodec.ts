@@ -14,6 +14,8 @@ import type { StreamVersion } from "../StreamVersion.ts"
 export interface EventCodec<in In, out Out, out R> {
   /** The types that the category declares. */
   readonly types: ReadonlyArray<Event.Any>
+  /** What becomes of a stored event that does not decode. */
+  readonly undecodable: "fail" | "skip" | "raw"
   /** Fails with the reason why the event cannot be stored. */
   readonly encode: (event: In) => Effect.Effect<EncodedEvent, string>
   /**
@@ -58,6 +60,7 @@ export const makeCodec = (
 
   return {
     types: [...types.values()].map(({ type }) => type),
+    undecodable,
     encode: (event) => {
       const tag = event?._tag
       const compiled = types.get(tag)
@@ -118,6 +121,7 @@ export const makeCodec = (
 /** Events as they are stored, of whatever category. */
 export const rawCodec: EventCodec<RawEvent, RawEvent, never> = {
   types: [],
+  undecodable: "raw",
   encode: (event) => {
     if (!(event instanceof RawEvent)) return Exit.fail("is not a RawEvent")
     const problem = problemOfName(event.type, Event.maxTypeLength)

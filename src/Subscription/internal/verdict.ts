@@ -1,4 +1,5 @@
-import { Cause, Duration, Effect, Inspectable, Schedule } from "effect"
+import { Cause, Duration, Effect, Schedule } from "effect"
+import { reasonOf } from "../../Store/StoreError.ts"
 import { EventDecodeFailed, UnknownEventType } from "../../Stream/DecodeError.ts"
 import { Park, Retry, Stop } from "../Delivery.ts"
 
@@ -33,7 +34,7 @@ export const judge = (
   if (failure instanceof Undecodable && failure.error._tag === "EventDecodeFailed") {
     return Effect.succeed({ outcome: "park", reason: storable(failure.error.message), error: null })
   }
-  const error = storable(messageOf(failure instanceof Undecodable ? failure.error : failure))
+  const error = storable(reasonOf(failure instanceof Undecodable ? failure.error : failure))
   const failed: Verdict = {
     outcome: "park",
     reason: attempt === 1 ? "failed once" : `failed ${attempt} times`,
@@ -85,13 +86,6 @@ const longest = Duration.days(3650)
 
 const bounded = (delay: Duration.Duration): Duration.Duration =>
   Duration.min(Duration.max(delay, Duration.zero), longest)
-
-const messageOf = (failure: unknown): string =>
-  failure instanceof Error
-    ? failure.message || failure.name
-    : typeof failure === "string"
-    ? failure
-    : Inspectable.toStringUnknown(failure)
 
 /** A text that every database keeps, and that nobody minds to read. */
 export const storable = (text: string): string => text.slice(0, 2000).toWellFormed().replaceAll("\0", "\uFFFD")

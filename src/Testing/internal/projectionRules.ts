@@ -220,7 +220,7 @@ export const projectionRules: Rules = (rule) => {
       ["start", { start: -1 }, {}],
       ["start", { start: Number.MAX_SAFE_INTEGER }, {}],
       ["start", { start: "begin" }, {}],
-      ["types", { types: ["\0"] }, {}]
+      ["tags", { tags: ["\0"] }, {}]
     ]
     for (const [field, definition, options] of bad) {
       const name = freshProjection()
@@ -232,6 +232,9 @@ export const projectionRules: Rules = (rule) => {
     }
     for (const name of ["", "Upper", "1st", "a b", "x".repeat(41)]) {
       assert.throws(() => textsOf(name, freshTexts()))
+    }
+    for (const types of [[], ["\0"], ["put"]]) {
+      assert.throws(() => textsOf(freshProjection(), freshTexts(), { types }))
     }
     for (const version of [0, -1, 1.5, NaN]) {
       assert.throws(() => textsOf(freshProjection(), freshTexts(), { version }))
