@@ -141,6 +141,9 @@ export const timeout = (duration: Duration.Input) => <E, R>(apply: Apply<E, R>):
  * Applies a batch in a transaction of its own inside of the one that moves the checkpoint: a savepoint. What fails in it can
  * then be repeated, or passed over, by what is put around it.
  *
+ * **Details** Documents, and matches in the making, that are changed within it are loaded again by the next batch, where else
+ * their owner remembers them.
+ *
  * @category combinators
  * @since 0.1.0
  */
