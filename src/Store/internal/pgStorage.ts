@@ -67,7 +67,7 @@ export const makePgStorage = Effect.fnUntraced(function*(
   // when no answer to an append is waited for any more
   yield* Effect.addFinalizer(() => Deferred.fail(gaveUp, storeClosed("unknown")))
   const { isClosing, submit } = yield* makeAppendGroups(
-    options.lanes,
+    { lanes: options.lanes },
     (isClosing) => makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing })
   )
 
