@@ -158,7 +158,7 @@ export interface Step<out State, out Commands, in Timers extends string> {
 }
 
 /**
- * What a handler answers: a step, or nothing where the event is of no concern. With an effect it may ask other services
+ * What a handler answers: a step, or nothing where the event is of no concern; a timer that fired waits no more nevertheless. With an effect it may ask other services
  * first; what it writes there is no part of the step. A handler may run again, for the same event.
  *
  * @category models

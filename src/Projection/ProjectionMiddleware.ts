@@ -33,6 +33,7 @@ import type { AppendRefused } from "../Store/LogStorage.ts"
 import type { InvalidInput, StoreError } from "../Store/StoreError.ts"
 import type { Position } from "../Stream/Position.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
+import { dedupesInline, noteDedupe } from "./internal/deduping.ts"
 
 /**
  * Events that are applied in one transaction.
@@ -141,6 +142,9 @@ export const timeout = (duration: Duration.Input) => <E, R>(apply: Apply<E, R>):
  * Applies a batch in a transaction of its own inside of the one that moves the checkpoint: a savepoint. What fails in it can
  * then be repeated, or passed over, by what is put around it.
  *
+ * **Details** Documents, and matches in the making, that are changed within it are loaded again by the next batch, where else
+ * their owner remembers them.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -173,8 +177,14 @@ export const retry =
  * Passes over events that say the same as one before, though they were stored twice: those for which a function answers the
  * same text. What answers `undefined` always passes. Remembers the last `capacity` texts (default 100,000).
  *
+ * **Details** Events of a batch that fails are forgotten again: where the first event of a text is given up, the next one passes.
+ * It does not see what fails around it: put it last in the list.
+ *
  * **Gotchas** It remembers in memory: after a restart, or a change of the owner, the first event of a text passes again. Where
  * that may not be, remember the texts in the read model itself.
+ *
+ * An inline projection is refused with it (`InvalidInput`): whether an append is stored is known only later, other processes
+ * append as well, and what is passed over there is lost. A primary key refuses such an append.
  *
  * @category combinators
  * @since 0.1.0
@@ -185,22 +195,31 @@ export const dedupe = (
 ) =>
 <E, R>(apply: Apply<E, R>): Apply<E, R> => {
   const capacity = options.capacity ?? 100_000
-  // by the event that came first, which may come again after a batch that failed; oldest first
+  // by the event that came first, which may come again after a transaction that failed; oldest first
   const known = new Map<string, string>()
-  const isFirst = (recorded: Recorded<any>): boolean => {
-    const text = by(recorded)
-    if (text === undefined) return true
-    const id = `${recorded.eventId}/${recorded.part}`
-    const first = known.get(text)
-    if (first !== undefined) return first === id
-    known.set(text, id)
-    if (known.size > capacity) known.delete(known.keys().next().value!)
-    return true
-  }
+  noteDedupe()
   return (batch) =>
     Effect.suspend(() => {
-      const events = batch.events.filter(isFirst)
-      return events.length === 0 ? Effect.void : apply({ ...batch, events })
+      if (batch.events[0]?.position === 0) return Effect.die(new Error(`The middleware ${dedupesInline}`))
+      // what is given up is to be told by nobody: only what was applied counts
+      const added = new Map<string, string>()
+      const events = batch.events.filter((recorded) => {
+        const text = by(recorded)
+        if (text === undefined) return true
+        const id = `${recorded.eventId}/${recorded.part}`
+        const first = known.get(text) ?? added.get(text)
+        if (first === undefined) added.set(text, id)
+        return first === undefined || first === id
+      })
+      if (events.length === 0) return Effect.void
+      return Effect.tap(apply({ ...batch, events }), () => {
+        for (const [text, id] of added) known.set(text, id)
+        for (const text of known.keys()) {
+          if (known.size <= capacity) break
+          known.delete(text)
+        }
+        return Effect.void
+      })
     })
 }
 

@@ -204,6 +204,8 @@ export interface LogStorage {
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
   /** Whether the fibre has a transaction open. */
   readonly inTransaction: Effect.Effect<boolean>
+  /** How many transactions the fibre has open, one within another: 0 outside of any, 2 and more where one may be rolled back alone. */
+  readonly transactionDepth: Effect.Effect<number>
   /** The head, and the id of the event at a position, also of a hidden one; `undefined` where there is none. */
   readonly identity: (
     position: number

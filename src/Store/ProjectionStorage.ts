@@ -391,11 +391,14 @@ export interface ProjectionStorage {
    * Begins to append in a transaction that is open and applies inline projections: answers which of the versions are
    * applied at the moment, and takes them for applied by this transaction from now on. Nobody else who begins so appends to
    * these streams until the transaction ends, so the versions that staged events have are the ones they will have.
+   *
+   * Streams that another transaction has begun for are waited for; or, where `isWaiting` is `false`, left to it: `held`.
    */
   readonly beginInline: (
     ids: ReadonlyArray<number>,
-    streamIds: ReadonlyArray<string>
-  ) => Effect.Effect<ReadonlyArray<number>, StoreError>
+    streamIds: ReadonlyArray<string>,
+    options: { readonly isWaiting: boolean }
+  ) => Effect.Effect<{ readonly applied: ReadonlyArray<number>; readonly held: ReadonlyArray<string> }, StoreError>
 
   /** Durable timers of process managers, by owner, key and name. */
   readonly timers: {

@@ -78,7 +78,7 @@ const useProjections = (store: Store) =>
     yield* complete(store, inline)
     const stream = category.stream("1")
     const append = Effect.andThen(
-      projections.beginInline([inline.id], [stream.streamId]),
+      projections.beginInline([inline.id], [stream.streamId], { isWaiting: false }),
       store.append(stream, notes("applied"))
     )
     yield* store.transaction(append)

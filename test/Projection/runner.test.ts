@@ -140,6 +140,63 @@ describe("a runner", () => {
     assert.isTrue(metrics.some(({ id }) => id === "eventstore.projection.handled"))
   })
 
+  const byFirst = ProjectionMiddleware.dedupe(({ event }) => event.text[0])
+
+  test("lets an event pass that says the same as one that was given up", function*() {
+    const store = yield* EventStore
+    const Last = Projection.documents("last", {
+      from: Notes,
+      state: Schema.String,
+      initial: () => "",
+      key: ({ event }) => event.text,
+      evolve: {
+        Noted: (_, { event: { text } }) => {
+          if (text === "a1") throw new Error("broken")
+          return text
+        }
+      }
+    })
+    const run = Projection.layer(Last, {
+      onError: { retry: Schedule.recurs(0), giveUp: "park" },
+      middleware: byFirst
+    })
+    // in one batch, and in batches of their own
+    yield* store.append(Notes.stream("1"), notes("a1", "a2", "a3", "b1"))
+    const found = yield* Effect.scoped(Effect.andThen(
+      Layer.build(run),
+      Effect.gen(function*() {
+        const { position } = yield* store.append(Notes.stream("1"), notes("b2", "c1"))
+        yield* Projection.awaitReady(Last)
+        yield* Projection.awaitProcessed(Last, position)
+        return yield* Projection.getMany(Last, ["a1", "a2", "a3", "b1", "b2", "c1"])
+      })
+    ))
+    assert.deepStrictEqual([...found.keys()], ["a2", "b1", "c1"])
+  })
+
+  test("refuses to pass over repetitions in the transactions of appends: what they store nobody knows yet", function*() {
+    const store = yield* EventStore
+    const Inline = Projection.documents("inline", {
+      mode: "inline",
+      from: Notes,
+      state: Schema.Array(Schema.String),
+      initial: () => [],
+      evolve: { Noted: (texts, { event: { text } }) => [...texts, text] }
+    })
+    const run = (middleware: Projection.RunOptions["middleware"]) => Projection.run(Inline, { middleware })
+    const error = yield* Effect.flip(run(flow(ProjectionMiddleware.logging, byFirst, ProjectionMiddleware.logging)))
+    assert.strictEqual(error._tag, "InvalidInput")
+    assert.match(error.message, /middleware .*dedupe/)
+    // hidden from whoever starts it, it refuses the appends
+    const exit = yield* Effect.scoped(Effect.gen(function*() {
+      yield* Layer.build(Projection.layer(Inline, { middleware: (apply) => (batch) => byFirst(apply)(batch) }))
+      yield* Projection.awaitReady(Inline)
+      return yield* Effect.flip(store.append(Notes.stream("1"), notes("a")))
+    }))
+    assert.strictEqual(exit._tag, "InlineProjectionFailed")
+    assert.match(String((exit as { readonly cause?: unknown }).cause), /dedupe/)
+  })
+
   test("refuses tables where there is no database", function*() {
     const Totals = Projection.make("totals", { from: Notes, setup: () => Effect.void, batch: () => Effect.void })
     const running: Effect.Effect<never, Projection.RunError, any> = Projection.run(Totals)

@@ -106,7 +106,7 @@ describe("projections in memory", () => {
         late(load(version.id, ["a"], { isLocking: true })),
         late(save(version.id, [{ key: "a", state: "1" }])),
         late(timers.change("owner", [{ key: "a", name: "x", at: 1 }])),
-        late(storageOf(store).beginInline([], ["a-1"]))
+        late(storageOf(store).beginInline([], ["a-1"], { isWaiting: true }))
       ]))
       yield* latch.open
       for (const fiber of fibers) {

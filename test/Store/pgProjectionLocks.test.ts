@@ -215,7 +215,7 @@ describe("projections in Postgres", () => {
       const put = documents.load(version.id, ["k"], { isLocking: true })
       const { go, here, reached } = yield* standing
       const late = yield* Effect.forkScoped(Effect.result(store.transaction(Effect.gen(function*() {
-        yield* beginInline([version.id], [stream.streamId])
+        yield* beginInline([version.id], [stream.streamId], { isWaiting: true })
         yield* put
         yield* here
       }))))

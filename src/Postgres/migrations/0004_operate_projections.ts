@@ -514,32 +514,43 @@ BEGIN
 END
 $$`,
 
-  // Takes the streams of appends that apply inline projections, in one order for all; answers which of the versions are
-  // applied, and notes them for the transaction. All these locks have a name space apart from that of the log.
-  `CREATE FUNCTION begin_inline(p_log integer, p_ids integer[], p_streams text[]) RETURNS integer[]
+  // Takes the streams of appends that apply inline projections, in one order for all, or those that nobody else holds; answers
+  // which of the versions are applied, and notes them for the transaction. All these locks have a name space apart from that of
+  // the log.
+  `CREATE FUNCTION begin_inline(
+  p_log integer, p_ids integer[], p_streams text[], p_is_waiting boolean, OUT applied integer[], OUT held text[]
+)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT${plans} AS $$
 DECLARE
   v_setting text := ${inlineSetting("p_log")};
   v_lock bigint;
+  v_streams text[];
   v_applied json;
-  v_ids integer[];
 BEGIN
   ${readCommitted}
-  FOR v_lock IN
-    SELECT DISTINCT hashtextextended(current_schema() || '/' || p_log || '/stream/' || n.stream_id, 0) AS lock
+  held := '{}';
+  FOR v_lock, v_streams IN
+    SELECT hashtextextended(current_schema() || '/' || p_log || '/stream/' || n.stream_id, 0) AS lock,
+      array_agg(n.stream_id)
     FROM unnest(p_streams) AS n(stream_id)
+    GROUP BY lock
     ORDER BY lock
   LOOP
-    PERFORM pg_advisory_xact_lock(v_lock);
+    IF p_is_waiting THEN
+      PERFORM pg_advisory_xact_lock(v_lock);
+    ELSIF NOT pg_try_advisory_xact_lock(v_lock) THEN
+      held := held || v_streams;
+    END IF;
   END LOOP;
   -- statements from here on take their snapshots after the locks
-  SELECT array_agg(v.version_id), json_agg(v.version_id || '.' || v.activation) INTO v_ids, v_applied
+  SELECT array_agg(v.version_id), json_agg(v.version_id || '.' || v.activation) INTO applied, v_applied
   FROM projection_versions v
   WHERE v.log_id = p_log AND v.version_id = ANY (p_ids) AND v.activation IS NOT NULL;
-  IF v_ids IS NULL THEN
-    RETURN '{}';
+  IF applied IS NULL THEN
+    applied := '{}';
+    RETURN;
   END IF;
-  FOR v_lock IN SELECT ${inlineLock("n.id")} FROM unnest(v_ids) AS n(id) ORDER BY n.id LOOP
+  FOR v_lock IN SELECT ${inlineLock("n.id")} FROM unnest(applied) AS n(id) ORDER BY n.id LOOP
     PERFORM pg_advisory_xact_lock_shared(v_lock);
   END LOOP;
   PERFORM set_config(v_setting, (
@@ -550,7 +561,6 @@ BEGIN
       SELECT json_array_elements_text(v_applied)
     ) m
   ), true);
-  RETURN v_ids;
 END
 $$`,
 

@@ -4,7 +4,7 @@ import { type Decode, decodeFrom } from "../../Stream/Decode.ts"
 import type { DecodeError } from "../../Stream/DecodeError.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
-import type { Target } from "./definition.ts"
+import { mayKeep, type Target } from "./definition.ts"
 import type { Candidate } from "./pattern.ts"
 
 /** The candidates of keys as documents: each event as it is stored, once, and where each candidate has it. */
@@ -69,17 +69,20 @@ export class Candidates {
 
   /** Keeps what became of them: `before` are the keys that had some. */
   save(
-    { id, kept, store }: Target,
+    target: Target,
     candidates: ReadonlyMap<string, ReadonlyArray<Candidate>>,
     before: ReadonlySet<string>
   ): Effect.Effect<void, StoreError> {
+    const { id, kept, store } = target
     const changes: Array<{ readonly key: string; readonly state: string | null }> = []
     for (const [key, open] of candidates) {
       if (open.length > 0) changes.push({ key, state: JSON.stringify(this.toDocument(open)) })
       else if (before.has(key)) changes.push({ key, state: null })
     }
-    const remember = Effect.sync(() => {
-      if (kept === undefined) return
+    // until they are saved nobody knows; and in a savepoint not even then
+    for (const { key } of changes) kept?.delete(key)
+    const remember = Effect.map(mayKeep(target), (isKept) => {
+      if (!isKept || kept === undefined) return
       if (kept.size > mostRemembered) kept.clear()
       for (const [key, open] of candidates) kept.set(key, open)
     })

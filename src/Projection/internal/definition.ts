@@ -1,4 +1,4 @@
-import type { Array as Arr, Effect } from "effect"
+import { type Array as Arr, Effect } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { ProjectionDefinition } from "../../Store/ProjectionStorage.ts"
@@ -48,7 +48,12 @@ export interface Target {
   readonly isInline: boolean
   /**
    * What its owner keeps from one transaction to the next: nobody else writes what belongs to the partition meanwhile. Empty
-   * where that does not hold, and after each transaction that failed.
+   * where that does not hold, and after each transaction that failed. A savepoint of a middleware may be rolled back alone, so
+   * nothing is put here that was saved within one: see {@link mayKeep}.
    */
   readonly kept?: Map<string, unknown> | undefined
 }
+
+/** Whether what is saved now stands or falls with the transaction that moves the checkpoint, and no sooner. */
+export const mayKeep = ({ kept, store }: Target): Effect.Effect<boolean> =>
+  kept === undefined ? Effect.succeed(false) : Effect.map(store.storage.transactionDepth, (depth) => depth === 1)

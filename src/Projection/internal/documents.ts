@@ -3,7 +3,7 @@ import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import type { DocumentChange } from "../../Store/ProjectionStorage.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Out, Source } from "../View.ts"
-import type { Definition, Target } from "./definition.ts"
+import { type Definition, mayKeep, type Target } from "./definition.ts"
 import { type Common, declared, type Keys, keysBy } from "./source.ts"
 
 /** What a document becomes by an event, for the tag of each event there can be; `undefined` removes it. */
@@ -103,6 +103,13 @@ interface Shape<S> {
 /** A document as it is kept (`null`: not at all), and its state. */
 interface Document<S> {
   readonly key: string
+  readonly state: S | undefined
+  readonly text: string | null
+}
+
+/** A document in the hands of a batch, which may fail and be applied again. */
+interface Touched<S> {
+  readonly key: string
   state: S | undefined
   text: string | null
 }
@@ -113,20 +120,17 @@ const applying =
     Effect.suspend(() => {
       // the events, and next to each the document it is for
       const changes: Array<Recorded<any>> = []
-      const changed: Array<Document<S>> = []
-      const touched = new Map<string, Document<S>>()
+      const changed: Array<Touched<S>> = []
+      const touched = new Map<string, Touched<S>>()
       const cache = cacheOf<S>(target)
       const missing: Array<string> = []
       const add = (recorded: Recorded<any>, key: string): void => {
         if (!target.owns(key)) return
         let document = touched.get(key)
         if (document === undefined) {
-          document = cache?.get(key)
-          if (document === undefined) {
-            document = { key, state: undefined, text: null }
-            missing.push(key)
-          }
-          touched.set(key, document)
+          const known = cache?.get(key)
+          if (known === undefined) missing.push(key)
+          touched.set(key, document = { key, state: known?.state, text: known === undefined ? null : known.text })
         }
         changes.push(recorded)
         changed.push(document)
@@ -156,13 +160,20 @@ const applying =
           document.state = handler(state, recorded, document.key)
         }
         const saved: Array<DocumentChange> = []
-        for (const document of touched.values()) {
-          const text = document.state === undefined ? null : encode(document.state)
-          if (text !== document.text) saved.push({ key: document.key, state: text })
-          document.text = text
-          cache?.set(document.key, document)
+        const next: Array<Document<S>> = []
+        for (const { key, state, text: before } of touched.values()) {
+          const text = state === undefined ? null : encode(state)
+          if (text !== before) saved.push({ key, state: text })
+          next.push({ key, state, text })
         }
-        return saved.length === 0 ? Effect.void : documents.save(target.id, saved)
+        const saving = saved.length === 0 ? Effect.void : documents.save(target.id, saved)
+        if (cache === undefined) return saving
+        // from here on nobody knows what is saved, until it is; and in a savepoint not even then
+        for (const { key } of saved) cache.doubt(key)
+        return Effect.flatMap(saving, () =>
+          Effect.map(mayKeep(target), (isKept) => {
+            if (isKept) { for (const document of next) cache.set(document) }
+          }))
       })
     })
 
@@ -178,7 +189,7 @@ const mostCharacters = 8 * 1024 * 1024
 
 /**
  * Documents that were used last, by the only one who may write them. Filled by a transaction that may yet fail: then all of
- * it is thrown away.
+ * it is thrown away. What is doubtful before that is loaded again.
  *
  * Two generations: what is not used while one fills up is forgotten with the other. Taking entries out of a `Map` one by one
  * costs more than all else here.
@@ -186,18 +197,27 @@ const mostCharacters = 8 * 1024 * 1024
 class Cache<S> {
   private young = new Map<string, Document<S>>()
   private old = new Map<string, Document<S>>()
+  private readonly doubtful = new Set<string>()
   private characters = 0
 
   get(key: string): Document<S> | undefined {
-    return this.young.get(key) ?? this.old.get(key)
+    return this.doubtful.has(key) ? undefined : this.young.get(key) ?? this.old.get(key)
   }
 
-  set(key: string, document: Document<S>): void {
+  /** A document is about to be saved, and may not be. */
+  doubt(key: string): void {
+    if (this.young.has(key) || this.old.has(key)) this.doubtful.add(key)
+  }
+
+  set(document: Document<S>): void {
+    const { key, text } = document
+    this.doubtful.delete(key)
     this.young.set(key, document)
-    this.characters += key.length + (document.text?.length ?? 0)
+    this.characters += key.length + (text?.length ?? 0)
     if (this.young.size < mostDocuments && this.characters < mostCharacters) return
     this.old = this.young
     this.young = new Map()
+    for (const doubtful of this.doubtful) if (!this.old.has(doubtful)) this.doubtful.delete(doubtful)
     this.characters = 0
   }
 }

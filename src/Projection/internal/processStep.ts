@@ -71,9 +71,12 @@ export const decide = (
     if (handler === undefined) return Effect.fail(new Retry({ reason: `${definition.name} does not handle ${what}` }))
     const context = { id: process.id, now, recorded, timers: withoutFired(process, event) }
     const answer = handler(process.state, event, context)
-    const check = (answer: unknown) => toDecision(definition, process, answer, now)
+    const check = (answer: unknown) => toDecision(definition, process, answer, now, event instanceof TimerFired)
     return Effect.isEffect(answer) ? Effect.flatMap(answer, check) : check(answer)
   })
+
+/** A timer that fired waits no more, whatever is thought of it: a move that says so. */
+const nothing = { sent: [], appended: [], timers: new Map<string, never>(), isEnd: false }
 
 const handlerOf = (definition: ProcessDefinition, event: unknown): readonly [AnyHandler | undefined, string] =>
   event instanceof TimerFired
@@ -93,9 +96,10 @@ const toDecision = (
   definition: ProcessDefinition,
   process: AnyProcess,
   answer: unknown,
-  now: DateTime.Utc
+  now: DateTime.Utc,
+  isTimer: boolean
 ): Effect.Effect<Decision | undefined, InvalidStep> => {
-  if (answer === undefined) return Effect.succeed(undefined)
+  if (answer === undefined) return Effect.succeed(isTimer ? { ...nothing, state: process.state } : undefined)
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
     return refuse(definition, "answers neither a step nor nothing")
   }

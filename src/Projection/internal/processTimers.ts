@@ -4,7 +4,7 @@ import type { EventStore } from "../../Store/EventStore.ts"
 import type { Timer } from "../../Store/ProjectionStorage.ts"
 import { Signal } from "../../Store/Signal.ts"
 import * as StorageTime from "../../Store/StorageTime.ts"
-import { retryPassing } from "../../Store/StoreError.ts"
+import { retryPassing, StreamTombstoned } from "../../Store/StoreError.ts"
 import type { ProcessDefinition } from "./processDefinition.ts"
 import { TimerFired } from "./processEvents.ts"
 import { loadLast } from "./processStore.ts"
@@ -13,10 +13,11 @@ import type { ProcessTelemetry } from "./processTelemetry.ts"
 /** Milliseconds after which timers are looked for that another program may have set, and not lived to fire. */
 const othersMillis = 1000
 
-/** Milliseconds to wait where they cannot be looked for. */
+/** Milliseconds to wait where they cannot be looked for, or one cannot be fired; then twice as long each time. */
 const troubleMillis = 1000
+const mostTroubleMillis = 30_000
 
-/** Timers that are looked at together, and those of them that are fired at a time. */
+/** Timers that are looked at together, beside those that cannot be fired for now, and those of them that are fired at a time. */
 const timersAtATime = 100
 const concurrency = 4
 
@@ -33,6 +34,8 @@ export class ProcessTimers {
   /** It looks again at this time at the latest, in milliseconds since 1970. */
   private looksAt = 0
   private isTelling = false
+  /** Timers that could not be fired, by id: when they are tried again. They stand before all others. */
+  private readonly failing = new Map<number, { readonly at: number; readonly after: number }>()
 
   constructor(
     store: EventStore["Service"],
@@ -68,22 +71,28 @@ export class ProcessTimers {
   }
 
   private readonly work: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
-    const { clock, definition, signal, store: { storage: { projections } } } = this
+    const { clock, definition, failing, signal, store: { storage: { projections } } } = this
     let asked = 0
+    let limit = timersAtATime
     const due = Effect.suspend(() => {
       // before the call: better to be early than late
       asked = clock.currentTimeMillisUnsafe()
-      return projections.timers.due(definition.name, timersAtATime, StorageTime.of(clock))
+      limit = timersAtATime + failing.size
+      return projections.timers.due(definition.name, limit, StorageTime.of(clock))
     })
     while (true) {
       signal.take()
       // what is set from now on is compared with the time to which it then sleeps, or is seen
       this.looksAt = Infinity
       const { nextIn = Infinity, timers } = yield* retryPassing(due, (error) => this.warn(error))
-      const fired = yield* Effect.forEach(timers, (timer) => this.fire(timer), { concurrency })
-      // there may be more of them; but what cannot be fired must not keep this busy
-      if (fired.includes(true)) continue
-      const most = timers.length > 0 ? troubleMillis : this.pollMillis
+      const isAll = timers.length < limit
+      if (isAll && failing.size > 0) this.forgetOthers(timers)
+      const ready = timers.filter(({ id }) => (failing.get(id)?.at ?? 0) <= asked)
+      const fired = yield* Effect.forEach(ready, (timer) => this.tryToFire(timer), { concurrency })
+      // there may be more of them, behind those that cannot be fired as well; but these must not keep this busy
+      if (fired.includes(true) || !isAll && ready.length > 0) continue
+      let most = this.pollMillis
+      for (const { at } of failing.values()) most = Math.min(most, at - asked)
       this.looksAt = asked + Math.min(nextIn, most)
       const millis = Math.ceil(this.looksAt - clock.currentTimeMillisUnsafe())
       yield* Effect.raceFirst(signal.wait, Effect.sleep(Math.max(1, millis)))
@@ -94,6 +103,25 @@ export class ProcessTimers {
     Effect.catchCause(() => Effect.sleep(troubleMillis)),
     Effect.forever
   )
+
+  /** Fires a timer, or leaves it for later. */
+  private tryToFire(timer: Timer): Effect.Effect<boolean> {
+    return Effect.map(this.fire(timer), (isGone) => {
+      const { id } = timer
+      if (isGone) this.failing.delete(id)
+      else {
+        const after = Math.min(mostTroubleMillis, (this.failing.get(id)?.after ?? troubleMillis / 2) * 2)
+        this.failing.set(id, { after, at: this.clock.currentTimeMillisUnsafe() + after })
+      }
+      return isGone
+    })
+  }
+
+  /** Forgets timers that could not be fired and are not due any more: fired elsewhere, cancelled or replaced. */
+  private forgetOthers(timers: ReadonlyArray<Timer>): void {
+    const ids = new Set(timers.map(({ id }) => id))
+    for (const id of this.failing.keys()) if (!ids.has(id)) this.failing.delete(id)
+  }
 
   /** Lets its process know of a timer, once. Answers whether it is gone. */
   private fire(timer: Timer): Effect.Effect<boolean> {
@@ -106,13 +134,19 @@ export class ProcessTimers {
         Effect.catchTag("StreamTombstoned", () => Effect.succeed(undefined))
       )
       const pending = last?.event.isEnd === false ? last.event.timers[timer.name] : undefined
+      const stream = categories.timers.stream(timer.key)
       const isFired = yield* store.transaction(Effect.gen(function*() {
         // whoever takes it fires it; nobody does whose process is gone
         if (!(yield* timers.take(name, timer)) || pending === undefined) return false
         const fired = new TimerFired({ name: timer.name, at: DateTime.makeUnsafe(timer.at) })
-        yield* store.append(categories.timers.stream(timer.key), [fired])
+        yield* store.append(stream, [fired])
         return true
       })).pipe(
+        // an operator ended its timers for ever
+        Effect.catchIf(
+          (error) => error instanceof StreamTombstoned && error.streamId === stream.streamId,
+          () => Effect.as(store.transaction(timers.take(name, timer)), false)
+        ),
         EventMetadata.provide({
           ...(last?.metadata.correlationId === undefined ? {} : { correlationId: last.metadata.correlationId }),
           ...(pending === undefined ? {} : { causationId: pending.setBy })

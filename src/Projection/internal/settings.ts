@@ -2,6 +2,7 @@ import { Duration, Effect, Option, Schedule } from "effect"
 import { InvalidInput } from "../../Store/StoreError.ts"
 import type { RunOptions } from "../Projection.ts"
 import type { Apply } from "../ProjectionMiddleware.ts"
+import { dedupesInline, isDeduping } from "./deduping.ts"
 
 /** How a projection is run, checked. */
 export interface Settings {
@@ -66,6 +67,9 @@ export const toSettings = (options: RunOptions<any>, isInline: boolean): Effect.
     const { middleware } = options
     if (middleware !== undefined && typeof middleware !== "function") {
       return yield* refuse("middleware", "is not a function")
+    }
+    if (isInline && middleware !== undefined && isDeduping(middleware as never)) {
+      return yield* refuse("middleware", dedupesInline)
     }
     return {
       partitions,

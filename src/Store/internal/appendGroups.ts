@@ -1,7 +1,7 @@
 import { Context, Effect, Exit, Fiber, type Scope, Tracer } from "effect"
 import type { AppendCommand, AppendedEntry } from "../LogStorage.ts"
 import { StoreError } from "../StoreError.ts"
-import { type AppendExit, Coalescer } from "./coalescer.ts"
+import { Coalescer, type Lanes, type SendOptions, type Sent } from "./coalescer.ts"
 
 /** Appends that travel in groups, each with a fibre of its own. */
 export interface AppendGroups<E> {
@@ -12,23 +12,23 @@ export interface AppendGroups<E> {
 
 /**
  * Groups appends until the scope closes: what is under way then gets some seconds for its answer, what waits is refused.
- * `lanes` is how many groups are under way at a time.
  */
 export const makeAppendGroups = <E>(
-  lanes: number,
+  lanes: Lanes,
   makeSend: (isClosing: () => boolean) => (
     commands: ReadonlyArray<AppendCommand>,
-    isWanted: (command: AppendCommand) => boolean
-  ) => Effect.Effect<ReadonlyArray<AppendExit<E>>>
+    isWanted: (command: AppendCommand) => boolean,
+    options: SendOptions
+  ) => Effect.Effect<ReadonlyArray<Sent<E>>>
 ): Effect.Effect<AppendGroups<E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const runFork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
     let closing = false
     const isClosing = () => closing
     const send = makeSend(isClosing)
-    const sending = new Set<Fiber.Fiber<ReadonlyArray<AppendExit<E>>>>()
-    const coalescer = new Coalescer<E | StoreError>(lanes, (commands, isWanted, answer) => {
-      const fiber = runFork(send(commands, isWanted))
+    const sending = new Set<Fiber.Fiber<ReadonlyArray<Sent<E>>>>()
+    const coalescer = new Coalescer<E | StoreError>(lanes, (commands, isWanted, options, answer) => {
+      const fiber = runFork(send(commands, isWanted, options))
       sending.add(fiber)
       fiber.addObserver((exit) => {
         sending.delete(fiber)

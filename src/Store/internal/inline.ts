@@ -19,12 +19,14 @@ export interface InlineAppends extends InlineProjections {
  * Appends past inline projections as long as none is believed to be applied: the storage refuses what it must not store
  * without them. Then groups of appends travel in a transaction each, one at a time, because two would only wait for what
  * they change in the same read model.
+ *
+ * A group does not wait for a stream that another transaction holds, for as long as it likes: what goes there waits apart.
  */
 export const makeInline = (storage: LogStorage): Effect.Effect<InlineAppends, never, Scope.Scope> =>
   Effect.gen(function*() {
     const versions = new InlineVersions()
     const groups = yield* makeAppendGroups<AppendFailure>(
-      1,
+      { lanes: 1, heldLanes, streams: mostStreams },
       (isClosing) => makeInlineSender(storage, versions, isClosing)
     )
 
@@ -40,8 +42,10 @@ export const makeInline = (storage: LogStorage): Effect.Effect<InlineAppends, ne
         isApplying
           ? Effect.fail(appendsItself())
           : Effect.flatMap(
-            whileActivated(versions)(transactInline(storage, versions, [command], { isRepeated: false })),
-            (answers) => answers.get(command)!
+            whileActivated(versions)(
+              transactInline(storage, versions, [command], { isRepeated: false, isWaiting: true })
+            ),
+            ({ answers }) => answers.get(command)!
           ))
 
     return {
@@ -60,6 +64,12 @@ export const makeInline = (storage: LogStorage): Effect.Effect<InlineAppends, ne
           : versions.explain(error)
     }
   })
+
+/** Groups that wait for streams at a time: each of them has a connection of the application's. */
+const heldLanes = 2
+
+/** Most streams of a group: each is a lock, and of those a database has some thousands for all its connections. */
+const mostStreams = 256
 
 /** It runs here, so it can be applied to what was staged if that is done again. */
 const activatedMeanwhile = (cause: InlineProjectionMissing) =>

@@ -2,7 +2,8 @@ import { Duration, Effect, Exit, Option, Schedule } from "effect"
 import type { EventId } from "../../Event/EventId.ts"
 import type { AppendCommand, AppendedEntry, LogStorage } from "../LogStorage.ts"
 import { isPassing, StoreError } from "../StoreError.ts"
-import type { AppendExit, AppendFailure } from "./coalescer.ts"
+import type { AppendExit, AppendFailure, SendOptions, Sent } from "./coalescer.ts"
+import { Held } from "./heldAppends.ts"
 import { isStaged } from "./inlineStage.ts"
 import { transactInline } from "./inlineTransaction.ts"
 import type { InlineVersions } from "./inlineVersions.ts"
@@ -31,17 +32,18 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
   /** `wasLost`: an earlier transaction was sent, and its answer lost, so the commands may be stored. */
   const send = (
     commands: ReadonlyArray<AppendCommand>,
-    isWanted: (command: AppendCommand) => boolean,
+    group: Group,
     wasLost: boolean
   ): Effect.Effect<Answers> =>
     Effect.suspend(() => {
+      const { isWaiting, isWanted } = group
       let mayBeStored = wasLost
       let wanted = commands
       const attempt = Effect.suspend(() => {
         wanted = wanted.filter(isWanted)
         return wanted.length === 0
-          ? Effect.succeed(new Map<AppendCommand, AppendExit>())
-          : transactInline(storage, versions, wanted, { isRepeated: mayBeStored })
+          ? Effect.succeed({ answers: new Map<AppendCommand, AppendExit>(), held: [] })
+          : transactInline(storage, versions, wanted, { isRepeated: mayBeStored, isWaiting })
       })
       return attempt.pipe(
         whileActivated(versions),
@@ -53,7 +55,8 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
         }),
         Effect.retry({ while: (error) => mayPass(error) && !isClosing(), schedule: patience }),
         Effect.matchEffect({
-          onSuccess: (answers) => {
+          onSuccess: ({ answers, held }) => {
+            for (const command of held) group.held.set(command, new Held(mayBeStored ? lostFor(command) : undefined))
             const hasStaged = [...answers].some(([command, exit]) =>
               Exit.isSuccess(exit) && isStaged(command, exit.value)
             )
@@ -63,18 +66,18 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
               ? placed(answers)
               : Effect.zipWith(
                 placed(answers),
-                send(again, isWanted, false),
+                send(again, group, false),
                 (first, second) => new Map([...first, ...second])
               )
           },
-          onFailure: (error) => afterFailure(wanted, isWanted, mayBeStored, error)
+          onFailure: (error) => afterFailure(wanted, group, mayBeStored, error)
         })
       )
     })
 
   const afterFailure = (
     commands: ReadonlyArray<AppendCommand>,
-    isWanted: (command: AppendCommand) => boolean,
+    group: Group,
     mayBeStored: boolean,
     error: AppendFailure
   ): Effect.Effect<Answers> => {
@@ -91,8 +94,8 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
     // one bad command never fails its neighbours: the half without it goes through whole
     const half = commands.length >>> 1
     return Effect.zipWith(
-      send(commands.slice(0, half), isWanted, mayBeStored),
-      send(commands.slice(half), isWanted, mayBeStored),
+      send(commands.slice(0, half), group, mayBeStored),
+      send(commands.slice(half), group, mayBeStored),
       (first, second) => new Map([...first, ...second])
     )
   }
@@ -123,16 +126,30 @@ export const makeInlineSender = (storage: LogStorage, versions: InlineVersions, 
 
   return (
     commands: ReadonlyArray<AppendCommand>,
-    isWanted: (command: AppendCommand) => boolean
-  ): Effect.Effect<ReadonlyArray<AppendExit<AppendFailure>>> =>
-    Effect.andThen(
-      recordBatch(commands.length),
-      Effect.map(
-        send(commands, isWanted, false),
-        (answers) => commands.map((command) => answers.get(command) ?? Exit.interrupt())
+    isWanted: (command: AppendCommand) => boolean,
+    { isWaiting, mayBeStored }: SendOptions
+  ): Effect.Effect<ReadonlyArray<Sent<AppendFailure>>> =>
+    Effect.suspend(() => {
+      const held: Group["held"] = new Map()
+      return Effect.andThen(
+        recordBatch(commands.length),
+        Effect.map(
+          send(commands, { held, isWaiting, isWanted }, mayBeStored),
+          (answers) => commands.map((command) => held.get(command) ?? answers.get(command) ?? Exit.interrupt())
+        )
       )
-    )
+    })
 }
+
+/** Commands that travel together. */
+interface Group extends Pick<SendOptions, "isWaiting"> {
+  readonly isWanted: (command: AppendCommand) => boolean
+  /** Those that have to wait for their streams. */
+  readonly held: Map<AppendCommand, Held<AppendExit<AppendFailure>>>
+}
+
+const lostFor = (command: AppendCommand): AppendExit<AppendFailure> =>
+  Exit.fail(doubtful(command, new Error("the answer to its transaction was lost")))
 
 /** Begins anew where the only projections that are missing are some that can be applied here. */
 export const whileActivated = (versions: InlineVersions) => <A>(self: Effect.Effect<A, AppendFailure>) =>

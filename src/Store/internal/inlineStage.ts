@@ -109,7 +109,7 @@ interface Pack {
 
 /**
  * Packs those that go to one stream each and can be told apart by their answer alone: a statement and a verdict at COMMIT
- * for all of them instead of one each.
+ * for all of them instead of one each. The rest comes after it, so what would overtake one of the same stream is left there, too.
  */
 const packed = (
   commands: ReadonlyArray<AppendCommand>
@@ -118,15 +118,17 @@ const packed = (
   const indexes = new Map<string, number>()
   const shares: Array<Pack["shares"][number]> = []
   const rest: Array<AppendCommand> = []
+  const behind = new Set<string>()
   let bytes = 0
   for (const command of commands) {
     const [entry, another] = command.entries
     const known = entry === undefined ? undefined : indexes.get(entry.streamId)
     if (
       entry === undefined || another !== undefined || entry.events.length === 0 || command.condition !== undefined ||
-      command.repeatable || known !== undefined && entry.expected !== "any"
+      command.repeatable || known !== undefined && entry.expected !== "any" || behind.has(entry.streamId)
     ) {
       rest.push(command)
+      for (const { streamId } of command.entries) behind.add(streamId)
       continue
     }
     const index = known ?? entries.length

@@ -5,6 +5,7 @@ import { matches } from "../LogFilter.ts"
 import type { AppendCommand, LogStorage } from "../LogStorage.ts"
 import { InlineProjectionFailed, StoreError } from "../StoreError.ts"
 import type { AppendExit, AppendFailure } from "./coalescer.ts"
+import { partByStreams } from "./heldAppends.ts"
 import { stageAll } from "./inlineStage.ts"
 import type { InlineVersions } from "./inlineVersions.ts"
 
@@ -13,28 +14,39 @@ export const IsApplying = Context.Reference<boolean>("effect-eventstore/Store/In
   defaultValue: () => false
 })
 
+/** What a transaction did with commands. */
+export interface Transacted {
+  readonly answers: ReadonlyMap<AppendCommand, AppendExit>
+  /** Those that were left out because somebody else holds their streams. */
+  readonly held: ReadonlyArray<AppendCommand>
+}
+
 /**
  * Stages commands and applies inline projections to their events, in a transaction: of its own, or a part of the one that is
- * open, so that a failure takes back what was staged with it.
+ * open, so that a failure takes back what was staged with it. Where it is not to wait for streams, it leaves out those that it
+ * would have to wait for.
  */
 export const transactInline = (
   storage: LogStorage,
   versions: InlineVersions,
   commands: ReadonlyArray<AppendCommand>,
-  options: { readonly isRepeated: boolean }
-): Effect.Effect<ReadonlyMap<AppendCommand, AppendExit>, AppendFailure> =>
+  { isRepeated, isWaiting }: { readonly isRepeated: boolean; readonly isWaiting: boolean }
+): Effect.Effect<Transacted, AppendFailure> =>
   storage.transaction(versions.using((projections) =>
     Effect.gen(function*() {
       const streams = new Set(commands.flatMap(({ entries }) => entries.map(({ streamId }): string => streamId)))
-      const applied = yield* storage.projections.beginInline(projections.map(({ id }) => id), [...streams])
+      const ids = projections.map(({ id }) => id)
+      const { applied, held: taken } = yield* storage.projections.beginInline(ids, [...streams], { isWaiting })
       versions.learn(applied)
-      const { answers, events } = yield* stageAll(storage, commands, options.isRepeated)
+      const { free, held } = partByStreams(commands, taken)
+      if (free.length === 0) return { answers: new Map<AppendCommand, AppendExit>(), held }
+      const { answers, events } = yield* stageAll(storage, free, isRepeated)
       for (const projection of projections) {
         if (!applied.includes(projection.id)) continue
         const wanted = events.filter((event) => matches(projection.filter, event))
         if (Arr.isReadonlyArrayNonEmpty(wanted)) yield* applyTo(projection, wanted)
       }
-      return answers
+      return { answers, held }
     })
   ))
 

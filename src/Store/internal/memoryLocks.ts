@@ -21,6 +21,12 @@ export class MemoryLocks {
     return holder !== undefined && holder !== transaction?.root
   }
 
+  /** Whether who wants a lock would have to wait for somebody else who holds it, or waits for it already. */
+  isTaken(name: string, transaction: Transaction | undefined): boolean {
+    return this.isHeld(name, transaction) ||
+      (this.waiting.get(name)?.size ?? 0) > 0 && this.holders.get(name) !== transaction?.root
+  }
+
   /**
    * Runs something, in one piece with the moment when a transaction holds locks. Without a transaction that is when all of
    * them are free.

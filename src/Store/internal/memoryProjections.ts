@@ -483,17 +483,21 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     links,
     timers: timersStorage,
 
-    beginInline: (ids, streamIds) =>
+    beginInline: (ids, streamIds, { isWaiting }) =>
       Effect.withFiber((fiber) => {
         const transaction = log.transactionOf(fiber)
         if (transaction === undefined) return Exit.fail(noTransaction())
-        const begin = () =>
-          Exit.succeed(ids.filter((id) => {
+        const held = isWaiting ? [] : streamIds.filter((streamId) => locks.isTaken(streamLock(streamId), transaction))
+        const free = held.length === 0 ? streamIds : streamIds.filter((streamId) => !held.includes(streamId))
+        const begin = () => {
+          const applied = ids.filter((id) => {
             const activation = byId.get(id)?.activation
             if (activation !== undefined) transaction.inline.set(id, activation)
             return activation !== undefined
-          }))
-        return locks.run("append", transaction, streamIds.map(streamLock), () =>
+          })
+          return Exit.succeed({ applied, held })
+        }
+        return locks.run("append", transaction, free.map(streamLock), () =>
           locks.whenFree("append", transaction, logLock, begin))
       })
   }

@@ -430,6 +430,8 @@ export const makeMemoryStorage = (): LogStorage => {
 
     inTransaction: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current) !== undefined)),
 
+    transactionDepth: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current)?.depth ?? 0)),
+
     identity: (position) => Effect.sync(() => ({ head: log.length, eventId: log[position - 1]?.eventId })),
 
     listen: undefined,

@@ -21,6 +21,8 @@ export class Transaction {
   readonly outer: Transaction | undefined
   /** The outermost one: what it holds, it holds until it ends. */
   readonly root: Transaction
+  /** 1 where there is none around it. */
+  readonly depth: number
   readonly commands: Array<AppendCommand> = []
   readonly events: Array<StoredEvent> = []
   readonly endings: Array<Ending> = []
@@ -34,6 +36,7 @@ export class Transaction {
   constructor(outer: Transaction | undefined) {
     this.outer = outer
     this.root = outer?.root ?? this
+    this.depth = (outer?.depth ?? 0) + 1
   }
 
   /** Whether it has ended, or one around it: a fibre went on after it. */

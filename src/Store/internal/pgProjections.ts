@@ -310,10 +310,13 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
         )
     },
 
-    beginInline: (ids, streamIds) =>
+    beginInline: (ids, streamIds, { isWaiting }) =>
       Effect.flatMap(inTransaction, (isOpen) =>
         isOpen
-          ? ask(query, "append", Sql.beginInline(schema, log, ids, streamIds))
+          ? Effect.map(
+            query("append", Sql.beginInline(schema, log, ids, streamIds, isWaiting)),
+            ([row]) => ({ applied: row![0], held: row![1] })
+          )
           : Effect.fail(noTransaction())),
 
     timers: {

@@ -67,13 +67,16 @@ export const makePgStorage = Effect.fnUntraced(function*(
   // when no answer to an append is waited for any more
   yield* Effect.addFinalizer(() => Deferred.fail(gaveUp, storeClosed("unknown")))
   const { isClosing, submit } = yield* makeAppendGroups(
-    options.lanes,
+    { lanes: options.lanes },
     (isClosing) => makeSender({ pool, schema, log, reconnectFor: options.reconnectFor, isClosing })
   )
 
-  const inTransaction = Effect.withFiber((fiber) =>
-    Effect.succeed(Context.getOrUndefined(fiber.context as Context.Context<any>, sql.transactionService) !== undefined)
-  )
+  // of the client, so those that the application opens by itself count as well
+  const transactionDepth = Effect.withFiber((fiber) => {
+    const open = Context.getOrUndefined(fiber.context as Context.Context<any>, sql.transactionService)
+    return Effect.succeed(open === undefined ? 0 : open[1] + 1)
+  })
+  const inTransaction = Effect.map(transactionDepth, (depth) => depth > 0)
 
   const query = (
     operation: string,
@@ -232,6 +235,8 @@ export const makePgStorage = Effect.fnUntraced(function*(
       ),
 
     inTransaction,
+
+    transactionDepth,
 
     identity: (position) =>
       Effect.map(query("identity", Sql.identity(schema, log, position)), ([row]) => ({

@@ -392,14 +392,15 @@ export const dropProjection = (schema: string, id: number): Statement => ({
   params: [id]
 })
 
-/** Answers which of the versions are applied; takes the streams until the transaction ends. */
+/** Answers which of the versions are applied; takes the streams until the transaction ends, all or those that are free. */
 export const beginInline = (
   schema: string,
   log: number,
   ids: ReadonlyArray<number>,
-  streamIds: ReadonlyArray<string>
+  streamIds: ReadonlyArray<string>,
+  isWaiting: boolean
 ): Statement => ({
   text: `
-      SELECT ${schema}.begin_inline($1::int4, $2::text[]::int4[], $3::text[])`,
-  params: [log, ids.map(String), streamIds]
+      SELECT b.applied, b.held FROM ${schema}.begin_inline($1::int4, $2::text[]::int4[], $3::text[], $4::bool) b`,
+  params: [log, ids.map(String), streamIds, isWaiting]
 })

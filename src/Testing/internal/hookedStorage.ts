@@ -20,6 +20,7 @@ export const hookedStorage = (storage: LogStorage, hook: Hook): LogStorage => ({
   ...hooked(storage, "", hook),
   // these are asked on the way, and answer from memory
   inTransaction: storage.inTransaction,
+  transactionDepth: storage.transactionDepth,
   listen: storage.listen
 })
 

@@ -752,4 +752,78 @@ export const inlineRules: Rules = (rule, { transactions }) => {
     equal(yield* texts(store, category.stream("1")), ["staged", "behind it"])
     yield* journal.isExact
   })
+
+  concurrent("lets appends to other streams past those that wait for a stream that is held", function*(store) {
+    const { category, journal } = yield* begin(store)
+    const other = yield* EventStore.make(store.storage)
+    yield* journal.runIn(other)
+    const [held, beside, free] = [category.stream("1"), category.stream("2"), category.stream("3")]
+    // from here on it appends in groups
+    yield* other.append(category.stream("0"), notes("1"))
+    const end = yield* openTransaction(store, store.append(held, notes("staged")))
+    const fork = (append: Effect.Effect<unknown, any>) => Effect.forkChild(append, { startImmediately: true })
+    const waiting = [
+      yield* fork(other.append(held, notes("a"))),
+      yield* fork(other.appendAll([entry(held, notes("b")), entry(beside, notes("b"))])),
+      yield* fork(other.append(beside, notes("c"))),
+      yield* fork(other.append(held, notes("d")))
+    ]
+    for (let i = 0; i < 3; i++) {
+      yield* other.append(free, notes(`${i}`)).pipe(Effect.timeout("5 seconds"), Effect.orDie)
+    }
+    waiting.push(yield* fork(other.append(held, notes("e"))), yield* fork(other.append(beside, notes("f"))))
+    yield* other.append(free, notes("3")).pipe(Effect.timeout("5 seconds"), Effect.orDie)
+    equal(waiting.map((fiber) => fiber.pollUnsafe()), waiting.map(() => undefined))
+    yield* end
+    yield* Effect.forEach(waiting, Fiber.join)
+    equal(yield* texts(store, held), ["staged", "a", "b", "d", "e"])
+    equal(yield* texts(store, beside), ["b", "c", "f"])
+    equal(yield* texts(store, free), ["0", "1", "2", "3"])
+    yield* journal.isExact
+  })
+
+  concurrent("stores appends to more held streams than it waits for at a time", function*(store) {
+    const { category, journal } = yield* begin(store)
+    const other = yield* EventStore.make(store.storage)
+    yield* journal.runIn(other)
+    yield* other.append(category.stream("0"), notes("1"))
+    const held = [1, 2, 3, 4].map((i) => category.stream(`${i}`))
+    const ends = yield* Effect.forEach(held, (stream) => openTransaction(store, store.append(stream, notes("staged"))))
+    const waiting = yield* Effect.forEach(
+      [...held, ...held],
+      (stream, i) => Effect.forkChild(other.append(stream, notes(`${i}`)), { startImmediately: true })
+    )
+    yield* other.append(category.stream("0"), notes("2")).pipe(Effect.timeout("5 seconds"), Effect.orDie)
+    // a caller that is gone leaves no append behind
+    yield* Fiber.interrupt(waiting.pop()!)
+    for (const end of ends) yield* end
+    yield* Effect.forEach(waiting, Fiber.join)
+    equal(
+      yield* Effect.forEach(held, (stream) => texts(store, stream)),
+      [["staged", "0", "4"], ["staged", "1", "5"], ["staged", "2", "6"], ["staged", "3"]]
+    )
+    yield* journal.isExact
+  })
+
+  rule("holds no more streams at a time than locks are to be had", function*(store) {
+    const { category, journal } = yield* begin(store)
+    const { projections } = store.storage
+    let most = 0
+    const counted = yield* EventStore.make({
+      ...store.storage,
+      projections: {
+        ...projections,
+        beginInline: (ids, streams, ...rest) => {
+          most = Math.max(most, streams.length)
+          return projections.beginInline(ids, streams, ...rest)
+        }
+      }
+    })
+    yield* journal.runIn(counted)
+    yield* counted.append(category.stream("first"), notes("1"))
+    yield* together(400, (i) => counted.append(category.stream(`${i}`), notes("1")))
+    assert.isAtMost(most, 256)
+    assert.isAbove(most, 100)
+    yield* journal.isExact
+  })
 }

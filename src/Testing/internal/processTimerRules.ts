@@ -1,13 +1,17 @@
 import { assert } from "@effect/vitest"
 import { DateTime, type Duration, Effect, Latch, Schedule, Stream } from "effect"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
+import * as RawEvent from "../../Event/RawEvent.ts"
 import * as ProcessManager from "../../Projection/ProcessManager.ts"
+import { EventStore } from "../../Store/EventStore.ts"
+import * as Category from "../../Stream/Category.ts"
 import { inStore, makeClock, pass, until } from "./consuming.ts"
 import {
   type Answer,
   firedOf,
   handled,
   heard,
+  historyOf,
   manage,
   type Manager,
   managerOf,
@@ -212,6 +216,68 @@ export const processTimerRules: Rules = (rule) => {
     yield* handled(store, manager, yield* store.append(from.stream("c"), notes("1")))
     equal(yield* textsOf(store, manager, "b"), undefined)
     equal(yield* parkedOf(store, manager), [])
+  })
+
+  rule("drops a timer whose stream of timers was ended", function*(store) {
+    const [from, clock] = [freshCategory(), yield* makeClock]
+    const manager = timersByText(from)
+    yield* manage(store, manager, { clock })
+    yield* handled(store, manager, yield* store.append(from.stream("a"), notes("first 1 second")))
+    const stream = manager.categories.timers.stream("a")
+    yield* store.tombstone(stream)
+    yield* passUntil(
+      clock,
+      "1 second",
+      "it is gone",
+      Effect.map(waitingOf(store, manager, begin), (w) => w.length === 0)
+    )
+    equal(yield* textsOf(store, manager, "a"), [])
+  })
+
+  rule("fires timers behind more than are looked at together that cannot be fired", function*(store) {
+    const [from, clock] = [freshCategory(), yield* makeClock]
+    const manager = timersByText(from)
+    const { processes } = manager.categories
+    const ids = Array.from({ length: 205 }, (_, i) => `broken-${i}`)
+    const unreadable = RawEvent.make({ type: "Moved", schemaVersion: 1, data: "unreadable" })
+    yield* store.appendAll(
+      ids.map((id) => EventStore.entry(Category.rawStream(processes.stream(id).streamId), [unreadable]))
+    )
+    const timers = ids.map((key) => ({ key, name: "first", at: begin + 500 }))
+    yield* store.transaction(store.storage.projections.timers.change(manager.name, timers))
+    yield* manage(store, manager, { clock })
+    yield* handled(store, manager, yield* store.append(from.stream("a"), notes("first 1 second")))
+    yield* passUntil(clock, "1 second", "the one behind them", isFired(store, manager, "a", 1))
+    yield* untilState(store, manager, "a", ["first"])
+    // they wait for whoever mends them
+    equal((yield* waitingOf(store, manager, begin)).length, ids.length)
+    yield* Effect.forEach(ids, (id) => store.delete(processes.stream(id)), { discard: true })
+    yield* passUntil(
+      clock,
+      "10 seconds",
+      "they are gone",
+      Effect.map(waitingOf(store, manager, begin), (waiting) => waiting.length === 0)
+    )
+  })
+
+  rule("waits no more for a timer that was of no concern when it fired", function*(store) {
+    const from = freshCategory()
+    const seen: Array<string> = []
+    const manager = timersByText(from, {
+      onTimer: () => undefined,
+      counted: (state, event, { timers }) => {
+        seen.push(Object.keys(timers).join())
+        return heard(state, event)
+      }
+    })
+    yield* manage(store, manager)
+    yield* store.append(from.stream("a"), notes("1", "first 0 seconds", "second 1 hour"))
+    yield* until("the timer", () => Effect.map(movesOf(store, manager, "a"), ({ length }) => length === 4))
+    equal((yield* movesOf(store, manager, "a")).at(-1), "TimerFired -> 1")
+    const last = (yield* historyOf(store, manager, "a")).at(-1)!
+    equal(Object.keys(last.process.timers), ["second"])
+    yield* handled(store, manager, yield* store.append(from.stream("a"), [new Counted({ count: 1 })]))
+    equal(seen, ["second"])
   })
 
   rule("lets a timer carry the conversation of its process, and the event that set it as its cause", function*(store) {

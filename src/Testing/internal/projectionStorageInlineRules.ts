@@ -233,7 +233,7 @@ export const projectionStorageInlineRules: Rules = (rule, { transactions }) => {
     yield* together(8, (i) =>
       store.transaction(Effect.gen(function*() {
         const streams = (i % 2 === 0 ? ids : [...ids].reverse()).map((id) => category.stream(id))
-        yield* storageOf(store).beginInline([version.id], streams.map(({ streamId }) => streamId))
+        yield* storageOf(store).beginInline([version.id], streams.map(({ streamId }) => streamId), { isWaiting: true })
         yield* Effect.yieldNow
         for (const stream of streams) yield* store.append(stream, notes(String(i)))
       })))
@@ -242,7 +242,7 @@ export const projectionStorageInlineRules: Rules = (rule, { transactions }) => {
 
   rule("refuses to begin outside of a transaction", function*(store) {
     const { category, version } = yield* makeApplied(store)
-    const begun = storageOf(store).beginInline([version.id], [category.stream("1").streamId])
+    const begun = storageOf(store).beginInline([version.id], [category.stream("1").streamId], { isWaiting: true })
     equal((yield* fails(begun, "StoreError")).isRetryable, false)
   })
 
@@ -396,13 +396,31 @@ export const projectionStorageInlineRules: Rules = (rule, { transactions }) => {
 
 /** What becomes applied, or is no longer, while a transaction is open. */
 const openInlineRules: Rules = (rule) => {
+  rule("leaves streams to another transaction that has begun for them, where it is not to wait", function*(store) {
+    const { category, version } = yield* makeApplied(store)
+    const streamIds = ["a", "b", "c", "d"].map((id) => category.stream(id).streamId)
+    const begin = (...indexes: ReadonlyArray<number>) =>
+      storageOf(store).beginInline([version.id], indexes.map((i) => streamIds[i]!), { isWaiting: false })
+    const seen: Array<unknown> = []
+    const see = Effect.map(begin(0, 1, 2, 3), ({ applied, held }) => seen.push(applied, [...held].sort()))
+    const [, before] = yield* whileOpen(
+      (effect: Effect.Effect<unknown, any>) => store.transaction(effect),
+      // what it has itself it may take again
+      Effect.andThen(begin(1, 3), begin(3, 2, 1)),
+      store.transaction(see)
+    )
+    equal(before, 2)
+    yield* store.transaction(see)
+    equal(seen, [[version.id], streamIds.slice(1), [version.id], []])
+  })
+
   rule("refuses a transaction at its end that an inline version became applied under", function*(store) {
     const { category, version } = yield* makeInline(store)
     const stream = category.stream("1")
     const [result, completed] = yield* whileOpen(
       (effect: Effect.Effect<unknown, any>) => store.transaction(effect),
       Effect.andThen(
-        storageOf(store).beginInline([version.id], [stream.streamId]),
+        storageOf(store).beginInline([version.id], [stream.streamId], { isWaiting: true }),
         store.append(stream, notes("a"))
       ),
       complete(store, version)

@@ -229,7 +229,8 @@ export const appendInline = (
   apply: (ids: ReadonlyArray<number>) => Effect.Effect<unknown, any> = () => Effect.void
 ) =>
   store.transaction(Effect.gen(function*() {
-    const applied = yield* storageOf(store).beginInline(versions.map(({ id }) => id), [stream.streamId])
+    const ids = versions.map(({ id }) => id)
+    const { applied } = yield* storageOf(store).beginInline(ids, [stream.streamId], { isWaiting: true })
     const appended = yield* store.append(stream, notes(text))
     yield* apply(applied)
     return { applied, version: appended.version }
