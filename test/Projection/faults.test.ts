@@ -101,30 +101,34 @@ const projectHere = ({ sql, store }: Opened, options: RunOptions = {}, projectio
   })
 
 layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a projection into tables", (it) => {
-  it.effect("has each event once and in order, though its processes are killed at random", () =>
-    Effect.gen(function*() {
-      const { sql, store, url } = yield* database
-      const { below } = chance(11)
-      const options = { partitions: 3, lease, batch: 10 }
-      const start = startProjector(url, options)
-      const children = [yield* start, yield* start, yield* start]
-      yield* until(
-        "a start",
-        () =>
-          Effect.map(store.storage.projections.states("journal", undefined), (states) => states[0]?.isSetUp === true)
-      )
-      yield* watch(store)
-      const stop = yield* write(store)
-      const workers = Effect.map(linesOf(sql), (lines) => new Set(lines.map(({ process }) => process)).size)
-      for (let i = 0; i < 12 || (yield* workers) < 5; i++) {
-        yield* Effect.sleep(100 + below(500))
-        const victim = below(3)
-        children[victim]!.signal("SIGKILL")
-        children[victim] = yield* start
-      }
-      yield* stop
-      yield* assertWhole(store, sql, children)
-    }))
+  it.effect(
+    "has each event once and in order, though its processes are killed at random",
+    () =>
+      Effect.gen(function*() {
+        const { sql, store, url } = yield* database
+        const { below } = chance(11)
+        const options = { partitions: 3, lease, batch: 10 }
+        const start = startProjector(url, options)
+        const children = [yield* start, yield* start, yield* start]
+        yield* until(
+          "a start",
+          () =>
+            Effect.map(store.storage.projections.states("journal", undefined), (states) => states[0]?.isSetUp === true)
+        )
+        yield* watch(store)
+        const stop = yield* write(store)
+        const workers = Effect.map(linesOf(sql), (lines) => new Set(lines.map(({ process }) => process)).size)
+        for (let i = 0; i < 12 || (yield* workers) < 4; i++) {
+          yield* Effect.sleep(100 + below(500))
+          const victim = below(3)
+          children[victim]!.signal("SIGKILL")
+          children[victim] = yield* start
+        }
+        yield* stop
+        yield* assertWhole(store, sql, children)
+      }),
+    60_000
+  )
 
   it.effect("goes on where its owner stands still in the middle of a batch, and takes nothing from it afterwards", () =>
     Effect.gen(function*() {
