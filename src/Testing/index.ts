@@ -1,9 +1,10 @@
 /**
- * What helps with tests: the contracts of an event store, of subscriptions and of projections, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
+ * What helps with tests: the contracts of an event store, of subscriptions, of projections and of snapshots, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
  *
  * @since 0.1.0
  */
 export * as EventStoreTest from "./EventStoreTest.ts"
 export * as GoldenSamples from "./GoldenSamples.ts"
 export * as ProjectionTest from "./ProjectionTest.ts"
+export * as SnapshotTest from "./SnapshotTest.ts"
 export * as SubscriptionTest from "./SubscriptionTest.ts"
