@@ -266,6 +266,9 @@ export class EventStore extends Context.Service<EventStore, {
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
 
+  /** How much one call may ask for. */
+  readonly limits: Limits
+
   /** What the store stands on: for those who build on it. */
   readonly storage: LogStorage
 

@@ -10,7 +10,7 @@
  */
 import type { Effect } from "effect"
 import type { EventId } from "../Event/EventId.ts"
-import type { StreamId } from "../Stream/StreamId.ts"
+import * as StreamId from "../Stream/StreamId.ts"
 import type { Page } from "./LogStorage.ts"
 import type { InvalidInput, StoreError, StreamTombstoned } from "./StoreError.ts"
 
@@ -36,7 +36,7 @@ export interface SnapshotMark {
  */
 export interface NewSnapshot extends SnapshotMark {
   readonly name: string
-  readonly streamId: StreamId
+  readonly streamId: StreamId.StreamId
   /** Version of the shape of the state, from 1. */
   readonly schemaVersion: number
   readonly state: string
@@ -126,7 +126,7 @@ export interface Loaded {
  */
 export interface SnapshotFilter {
   readonly category?: string | undefined
-  readonly streamId?: StreamId | undefined
+  readonly streamId?: StreamId.StreamId | undefined
   readonly name?: string | undefined
 }
 
@@ -153,7 +153,7 @@ export interface SnapshotKey {
 export interface SnapshotStorage {
   /** A snapshot, if it holds, and the first events behind it: one round trip. */
   readonly load: (
-    streamId: StreamId,
+    streamId: StreamId.StreamId,
     name: string,
     range: SnapshotRange
   ) => Effect.Effect<Loaded, StreamTombstoned | StoreError>
@@ -163,7 +163,7 @@ export interface SnapshotStorage {
    * states elsewhere. Without a place: the first events of the stream.
    */
   readonly resume: (
-    streamId: StreamId,
+    streamId: StreamId.StreamId,
     mark: SnapshotMark | undefined,
     range: SnapshotRange
   ) => Effect.Effect<Resumed, StreamTombstoned | StoreError>
@@ -183,3 +183,56 @@ export interface SnapshotStorage {
   /** Removes snapshots; answers how many. */
   readonly drop: (filter: SnapshotFilter) => Effect.Effect<number, InvalidInput | StoreError>
 }
+
+/**
+ * Whether what is kept is newer than what is to be saved.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isNewer = (
+  kept: Pick<NewSnapshot, "streamVersion" | "schemaVersion">,
+  given: Pick<NewSnapshot, "streamVersion" | "schemaVersion">
+): boolean =>
+  kept.streamVersion > given.streamVersion ||
+  kept.streamVersion === given.streamVersion && kept.schemaVersion > given.schemaVersion
+
+/**
+ * Whether a snapshot is one of those that are meant.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const matches = ({ category, name, streamId }: SnapshotFilter, snapshot: SnapshotKey): boolean =>
+  (category === undefined || snapshot.streamId.startsWith(`${category}-`)) &&
+  (streamId === undefined || snapshot.streamId === streamId) && (name === undefined || snapshot.name === name)
+
+/**
+ * The order of a list: by stream, then by name, in code point order.
+ *
+ * @category instances
+ * @since 0.1.0
+ */
+export const compare = (a: SnapshotKey, b: SnapshotKey): number =>
+  StreamId.compare(a.streamId, b.streamId) || StreamId.compare(a.name, b.name)
+
+/**
+ * A page of a list of those that are meant, out of all there are, without their states.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const pageOf = (
+  all: Iterable<StoredSnapshot>,
+  filter: SnapshotFilter,
+  { after, limit }: { readonly after: SnapshotKey | undefined; readonly limit: number }
+): ReadonlyArray<SnapshotDetails> =>
+  [...all]
+    .filter((snapshot) => matches(filter, snapshot) && (after === undefined || compare(snapshot, after) > 0))
+    .sort(compare)
+    .slice(0, limit)
+    .map((snapshot) => {
+      const details: SnapshotDetails & { state?: string } = { ...snapshot }
+      delete details.state
+      return details
+    })

@@ -222,6 +222,7 @@ export const makeStore = (
         Effect.tap(() => Effect.sync(() => tail.stored(0)))
       ),
 
+    limits,
     storage,
     tail,
     inline: { register: inline.register }

@@ -1,13 +1,15 @@
 import { Effect, Exit } from "effect"
-import * as StreamId from "../../Stream/StreamId.ts"
+import type * as StreamId from "../../Stream/StreamId.ts"
 import type { Page } from "../LogStorage.ts"
-import type {
-  SnapshotFilter,
-  SnapshotInfo,
-  SnapshotMark,
-  SnapshotRange,
-  SnapshotStorage,
-  StoredSnapshot
+import {
+  isNewer,
+  matches,
+  pageOf,
+  type SnapshotInfo,
+  type SnapshotMark,
+  type SnapshotRange,
+  type SnapshotStorage,
+  type StoredSnapshot
 } from "../SnapshotStorage.ts"
 import { StreamTombstoned } from "../StoreError.ts"
 import { noChangeInTransaction } from "./verdict.ts"
@@ -80,11 +82,10 @@ export const makeMemorySnapshots = (
 
     list: (filter, { after, limit }) =>
       Effect.sync(() =>
-        [...kept.values()]
-          .filter((snapshot) => matches(filter, snapshot) && (after === undefined || compare(snapshot, after) > 0))
-          .sort(compare)
-          .slice(0, limit)
-          .map(({ state: _, ...details }): SnapshotInfo => ({ ...details, holds: holds(details.streamId, details) }))
+        pageOf(kept.values(), filter, { after, limit }).map((details): SnapshotInfo => ({
+          ...details,
+          holds: holds(details.streamId, details)
+        }))
       ),
 
     drop: (filter) =>
@@ -101,19 +102,5 @@ const encoder = new TextEncoder()
 
 const keyOf = (streamId: string, name: string): string => `${streamId}\0${name}`
 
-/** Whether what is kept is newer than what is to be saved. */
-const isNewer = (kept: StoredSnapshot, given: Pick<StoredSnapshot, "streamVersion" | "schemaVersion">): boolean =>
-  kept.streamVersion > given.streamVersion ||
-  kept.streamVersion === given.streamVersion && kept.schemaVersion > given.schemaVersion
-
 /** Events below 0 and below 1 are none. */
 const hidesSame = (a: number, b: number): boolean => Math.max(a, 1) === Math.max(b, 1)
-
-const matches = ({ category, name, streamId }: SnapshotFilter, snapshot: StoredSnapshot): boolean =>
-  (category === undefined || StreamId.category(snapshot.streamId) === category) &&
-  (streamId === undefined || snapshot.streamId === streamId) && (name === undefined || snapshot.name === name)
-
-const compare = (
-  a: { readonly streamId: string; readonly name: string },
-  b: { readonly streamId: string; readonly name: string }
-): number => StreamId.compare(a.streamId, b.streamId) || StreamId.compare(a.name, b.name)
