@@ -8,11 +8,15 @@ import { describe, layer as sharedLayer } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
+import { besides, snapshotRulesIn } from "./internal/snapshotRules.ts"
 import { snapshotOperatorRules, snapshotStorageRules } from "./internal/snapshotStorageRules.ts"
 
 const subjects: Readonly<Record<string, ReadonlyArray<Rules>>> = {
   "what is kept of snapshots": [snapshotStorageRules],
-  "operating snapshots": [snapshotOperatorRules]
+  "operating snapshots": [snapshotOperatorRules],
+  "states that are saved": [snapshotRulesIn("store")],
+  "snapshots in the process": [besides(snapshotStorageRules), besides(snapshotOperatorRules)],
+  "states that are saved in the process": [snapshotRulesIn("process")]
 }
 
 /**
