@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as AggregateTest from "./AggregateTest.ts"
 export * as EventStoreTest from "./EventStoreTest.ts"
 export * as GoldenSamples from "./GoldenSamples.ts"
 export * as ProjectionTest from "./ProjectionTest.ts"
