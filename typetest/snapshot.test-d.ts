@@ -49,9 +49,9 @@ expectTypeOf<Effect.Services<typeof folded>>().toEqualTypeOf<EventStore>()
 expectTypeOf<Effect.Success<typeof folded>>().toEqualTypeOf<SnapshotStore.Folded<Balance>>()
 
 // @ts-expect-error: another state
-SnapshotStore.fold(plain, stream, { initial: 0, evolve: (sum) => sum })
+export const wrongFold = SnapshotStore.fold(plain, stream, { initial: 0, evolve: (sum) => sum })
 // @ts-expect-error: another state
-SnapshotStore.save(plain, stream, { state: 0, mark: undefined })
+export const wrongSave = SnapshotStore.save(plain, stream, { state: 0, mark: undefined })
 // what a policy is asked is part of what a fold answers
 export const isDue = (folded: SnapshotStore.Folded<Balance>, now: number) =>
   Snapshot.isDue(plain.policy, { ...folded, now })

@@ -392,15 +392,14 @@ const putAsIs = Effect.fnUntraced(function*(
   schemaVersion: number,
   state: string
 ) {
-  const { events, more } = yield* store.storage.streamPage(streamId, {
+  const { events: [last] } = yield* store.storage.streamPage(streamId, {
     direction: "backward",
     from: Number.MAX_SAFE_INTEGER,
     to: 1,
     limit: 1,
     bytes: 1
   })
-  assert.isDefined(events[0], String(more))
-  const { eventId, position, streamVersion } = events[0]!
+  const { eventId, position, streamVersion } = last!
   const { truncatedBefore } = yield* store.storage.stream(streamId)
   const mark = { eventId, position, streamVersion, truncatedBefore }
   equal(yield* (yield* place(store)).save({ ...mark, name, streamId, schemaVersion, state }), true)
