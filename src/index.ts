@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as AggregateError from "./Aggregate/AggregateError.ts"
+export * as Boundary from "./Aggregate/Boundary.ts"
 export * as Decider from "./Aggregate/Decider.ts"
 export * as Event from "./Event/Event.ts"
 export * as EventData from "./Event/EventData.ts"

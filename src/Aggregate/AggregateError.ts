@@ -14,7 +14,7 @@ import { Position } from "../Stream/Position.ts"
  * @since 0.1.0
  */
 export class CommandDecodeFailed extends Schema.TaggedError<CommandDecodeFailed>()("CommandDecodeFailed", {
-  /** The category, or the name of the boundary, that was to decide. */
+  /** The category whose decider was to decide. */
   decider: Schema.String,
   /** The tag of the command, where it has one that is known. */
   command: Schema.UndefinedOr(Schema.String),

@@ -1,5 +1,5 @@
 /**
- * The contract of aggregates, as a test suite: what deciders keep on the layers of this library, and what a layer of your own
+ * The contract of aggregates, as a test suite: what deciders and boundaries keep on the layers of this library, and what a layer of your own
  * has to keep so that they can stand on it.
  *
  * @since 0.1.0
@@ -7,15 +7,19 @@
 import { describe, layer as sharedLayer } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
+import { boundaryRules } from "./internal/boundaryRules.ts"
 import { deciderAsOfRules } from "./internal/deciderAsOfRules.ts"
 import { deciderRepeatRules } from "./internal/deciderRepeatRules.ts"
 import { deciderRules } from "./internal/deciderRules.ts"
+import { dynamicBoundaryRules } from "./internal/dynamicBoundaryRules.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
 
 const subjects: Readonly<Record<string, Rules>> = {
   "commands on a stream": deciderRules,
   "commands that come again": deciderRepeatRules,
-  "states, now and as they were": deciderAsOfRules
+  "states, now and as they were": deciderAsOfRules,
+  "commands over several streams": boundaryRules,
+  "commands over dynamic boundaries": dynamicBoundaryRules
 }
 
 /**

@@ -39,15 +39,10 @@ export const findAnswer = <E>(
       const { events } = yield* pageBefore(last, found.at(-1))
       const end = events.findIndex(({ eventId }, i) => eventId !== idOf(found.length + i))
       found.push(...(end < 0 ? events : events.slice(0, end)))
-      if (end >= 0) break
-      // the beginning of what can be read: or is there more?
-      if (events.length === 0) {
-        const next = idOf(found.length)
-        if (found.length === 0 || (yield* store.storage.positions([next])).size > 0) return yield* hidden
-        break
-      }
+      if (end >= 0 || events.length === 0) break
     }
-    return found.reverse()
+    const isMore = (yield* store.storage.positions([idOf(found.length)])).size > 0
+    return found.length === 0 || isMore ? yield* hidden : found.reverse()
   })
 
 /**
