@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Latch, Layer, Schema, Stream } from "effect"
 import { Category, EventStore, Limits, Snapshot, SnapshotStore } from "effect-eventstore"
+import { makeMemoryStorage } from "../../src/Store/internal/memoryStorage.ts"
+import { hookedStorage } from "../../src/Testing/internal/hookedStorage.ts"
 
 class Noted extends Schema.TaggedClass<Noted>()("Noted", { text: Schema.String }) {}
 const Notes = Category.make("notes", { id: Schema.String, events: [Noted] })
@@ -147,6 +149,38 @@ describe("SnapshotStore", () => {
       yield* SnapshotStore.save(texts, stream, yield* SnapshotStore.fold(texts, stream, folding))
       assert.deepStrictEqual(yield* store.storage.snapshots.list({}, { after: undefined, limit: 9 }), [])
     }).pipe(Effect.provide(live({}))))
+
+  it.effect("does not replace in the process what somebody else saved while the store was asked", () =>
+    Effect.gen(function*() {
+      const [asked, answer] = [yield* Latch.make(), yield* Latch.make()]
+      let questions = 0
+      const store = yield* EventStore.make(hookedStorage(makeMemoryStorage(), ({ at, call }) =>
+        // the first is about the snapshot itself, the second about the one that is there
+        at === "before" && call === "snapshots.resume" && ++questions === 2
+          ? Effect.andThen(asked.open, answer.await)
+          : Effect.void))
+      const stream = Notes.stream("1")
+      yield* store.append(stream, ["1", "2", "3", "4", "5"].map((text) => new Noted({ text })))
+      const use = Effect.provideService(EventStore, store)
+      const kept = yield* SnapshotStore.SnapshotStore.pipe(Effect.provide(SnapshotStore.layerMemory), use)
+      const at = Effect.fnUntraced(function*(to: number) {
+        questions = 9
+        const { mark } = yield* SnapshotStore.fold({ ...texts, policy: Snapshot.never }, stream, { ...folding, to })
+        return { ...mark!, name: "s", streamId: stream.streamId, schemaVersion: 1, state: String(to) }
+      }, use)
+      // it does not hold any more, so an older one may take its place
+      yield* kept.save(yield* at(4))
+      yield* store.truncateBefore(stream, 2)
+      const [older, newer] = [yield* at(3), yield* at(5)]
+      questions = 0
+      const saving = yield* Effect.forkChild(kept.save(older))
+      yield* asked.await
+      assert.isTrue(yield* kept.save(newer))
+      yield* answer.open
+      assert.isFalse(yield* Fiber.join(saving))
+      const { snapshot } = yield* kept.load(stream.streamId, "s", { to: 9, limit: 9, bytes: 9 })
+      assert.strictEqual(snapshot?.state, "5")
+    }).pipe(Effect.scoped))
 
   it.effect("refuses states beyond the limit that the store has for events", () =>
     Effect.gen(function*() {
