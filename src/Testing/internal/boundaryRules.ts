@@ -4,6 +4,7 @@ import * as Decider from "../../Aggregate/Decider.ts"
 import { StoreError } from "../../Store/StoreError.ts"
 import * as Category from "../../Stream/Category.ts"
 import { inStore } from "./consuming.ts"
+import { slowly } from "./deciding.ts"
 import { otherStore } from "./projecting.ts"
 import { collect, equal, fails, freshName, has, type Rules, type Store, together } from "./rule.ts"
 
@@ -107,7 +108,10 @@ export const boundaryRules: Rules = (rule) => {
           { other: [new Moved({ by: guard, held: 0 })] }
         )
     })
-    has(yield* inStore(store)(guarded.run("guard")), { states: { guard: 1, other: 1 }, versions: { guard: 1, other: 1 } })
+    has(yield* inStore(store)(guarded.run("guard")), {
+      states: { guard: 1, other: 1 },
+      versions: { guard: 1, other: 1 }
+    })
     equal((yield* store.info(category.stream("guard"))).version, 1)
   })
 
@@ -135,7 +139,7 @@ export const boundaryRules: Rules = (rule) => {
     const ids = ["a", "b", "c", "d"]
     for (const id of ids) yield* put(id, 20)
     const run = inStore(store)
-    const moving = moves()
+    const moving = moves(slowly)
     const results = yield* together(
       48,
       (i) => Effect.result(run(moving.run({ from: ids[i % 4]!, to: ids[(i + 1 + i % 3) % 4]!, by: 1 + i % 7 })))
@@ -171,7 +175,7 @@ export const boundaryRules: Rules = (rule) => {
     const run = inStore(store)
     yield* put("a", 10)
     const command = { from: "a", to: "b", by: 6 }
-    const answers = yield* together(8, () => run(moves().run(command, once)))
+    const answers = yield* together(8, () => run(moves(slowly).run(command, once)))
     for (const { isRepeated: _, ...answer } of answers) {
       const { isRepeated: __, ...first } = answers[0]!
       equal(answer, first)

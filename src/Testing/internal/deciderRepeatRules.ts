@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { StoreError } from "../../Store/StoreError.ts"
-import { Erase, freshTexts, Full, on, sharing, Write, write } from "./deciding.ts"
+import { Erase, freshTexts, Full, on, sharing, slowly, Write, write } from "./deciding.ts"
 import { otherStore } from "./projecting.ts"
 import { collect, equal, fails, has, type Rules, together } from "./rule.ts"
 
@@ -35,7 +35,7 @@ export const deciderRepeatRules: Rules = (rule) => {
   })
 
   rule("gives many of the same command at once the same answer", function*(store) {
-    const texts = on(store, freshTexts())
+    const texts = on(store, freshTexts(slowly))
     yield* texts.run(write("a"))
     const answers = yield* together(16, () => texts.run(new Write({ texts: ["b", "c"], most: 3 }), once))
     for (const { events, position, state, version } of answers) {
@@ -74,7 +74,7 @@ export const deciderRepeatRules: Rules = (rule) => {
   })
 
   rule("gives many commands that each come several times at once one answer each", function*(store) {
-    const texts = on(store, freshTexts())
+    const texts = on(store, freshTexts(slowly))
     const answers = yield* together(48, (i) => texts.run(write(String(i % 12)), { commandId: String(i % 12) }))
     equal([...yield* texts.texts].sort(), Array.from({ length: 12 }, (_, i) => String(i)).sort())
     const stored = yield* collect(store.read(texts.stream))

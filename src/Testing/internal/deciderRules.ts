@@ -3,7 +3,7 @@ import * as Decider from "../../Aggregate/Decider.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import * as Category from "../../Stream/Category.ts"
 import { inStore } from "./consuming.ts"
-import { freshTexts, Full, old, on, sharing, type TextsAggregate, Write, write, Written } from "./deciding.ts"
+import { freshTexts, Full, old, on, sharing, slowly, type TextsAggregate, Write, write, Written } from "./deciding.ts"
 import { collect, equal, fails, has, raw, refused, type Rules, together } from "./rule.ts"
 
 export const deciderRules: Rules = (rule) => {
@@ -182,8 +182,7 @@ export const deciderRules: Rules = (rule) => {
   })
 
   rule("decides each of many commands at once exactly once, on the state it saw", function*(store) {
-    const aggregate = freshTexts()
-    const texts = on(store, aggregate)
+    const texts = on(store, freshTexts(slowly))
     const results = yield* together(64, (i) => texts.run(write(String(i))))
     const stored = yield* collect(store.read(texts.stream))
     equal(stored.map(({ event }) => event._tag === "Written" && event.seen), Array.from({ length: 64 }, (_, i) => i))
@@ -198,7 +197,7 @@ export const deciderRules: Rules = (rule) => {
   })
 
   rule("keeps a limit among many commands at once", function*(store) {
-    const texts = on(store, freshTexts())
+    const texts = on(store, freshTexts(slowly))
     const results = yield* together(64, (i) => Effect.result(texts.run(new Write({ texts: [String(i)], most: 40 }))))
     equal(results.filter(({ _tag }) => _tag === "Success").length, 40)
     for (const result of results) if (result._tag === "Failure") equal(result.failure, new Full({ size: 40 }))

@@ -40,6 +40,9 @@ export const freshTexts = ({ meanwhile = () => Effect.void, retry }: Hooks = {})
   return Decider.make(category, { ...textsDecider(meanwhile), commands: [Write, Erase], retry })
 }
 
+/** Lets all others come in between reading and appending, also where nothing waits by itself. */
+export const slowly = { meanwhile: () => Effect.yieldNow }
+
 /** The same decisions on streams of another category. */
 export const sharing = (aggregate: TextsAggregate, { meanwhile = () => Effect.void, retry }: Hooks) =>
   Decider.make(aggregate.category, { ...textsDecider(meanwhile), commands: [Write, Erase], retry })

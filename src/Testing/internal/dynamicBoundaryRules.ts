@@ -5,6 +5,7 @@ import * as EventData from "../../Event/EventData.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as Category from "../../Stream/Category.ts"
 import { inStore } from "./consuming.ts"
+import { slowly } from "./deciding.ts"
 import { collect, equal, fails, freshName, freshStream, has, notes, type Rules, type Store, together } from "./rule.ts"
 
 class Sold extends Schema.TaggedClass<Sold>()("Sold", {
@@ -126,7 +127,7 @@ export const dynamicBoundaryRules: Rules = (rule) => {
 
   rule("sells each seat once and no more than there are, among many at once", function*(store) {
     const { all, command, sales } = freshBooking(store)
-    const selling = sales()
+    const selling = sales(slowly)
     const results = yield* together(
       64,
       (i) => Effect.result(inStore(store)(selling.run(command(`seat ${i % 24}`, 16))))
