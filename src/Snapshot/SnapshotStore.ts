@@ -157,6 +157,7 @@ export const load = <S, R>(
  * read, whatever is saved, provided that `evolve` is pure.
  *
  * **Details** Needs one round trip where no more than a page of events came since, and holds no more than the state and a page.
+ * Where events are hidden while it reads several pages, it begins anew: the answer was the state at one time.
  * Fails with a `DecodeError` at an event that does not decode, unless its category says otherwise. A function that throws is a
  * defect.
  *
@@ -194,22 +195,33 @@ export const fold = <S, R, Out, R2>(
     readonly to?: number | undefined
   }
 ): Effect.Effect<Folded<S>, ReadError, EventStore | R | R2> =>
-  Effect.flatMap(
-    timed(load(snapshot, stream, options)),
-    ([loaded, millis]) => foldPages(stream, options, loaded, millis)
-  )
+  foldFrom(stream, options, load(snapshot, stream, options))
 
-/** Folds a page and all that follow it. */
+/** Folds what is loaded and all that follows, again where events of it were hidden while the pages were read. */
+const foldFrom = <S, Out, R, E, R2>(
+  stream: Category.StreamRef<never, Out, R>,
+  options: Folding<S, Out>,
+  load: Effect.Effect<Loaded<S>, E, R2>
+): Effect.Effect<Folded<S>, E | ReadError, EventStore | R | R2> =>
+  Effect.flatMap(timed(load), ([loaded, millis]) =>
+    Effect.flatMap(
+      foldPages(stream, options, loaded, millis),
+      (folded) => folded === undefined ? foldFrom(stream, options, load) : Effect.succeed(folded)
+    ))
+
+interface Folding<S, Out> {
+  readonly initial: S
+  readonly evolve: (state: S, recorded: Recorded<Out>) => S
+  readonly to?: number | undefined
+}
+
+/** Folds a page and all that follow it; `undefined` where what they add up to was never the state of the stream. */
 const foldPages = Effect.fnUntraced(function*<S, Out, R>(
   stream: Category.StreamRef<never, Out, R>,
-  { evolve, initial, to }: {
-    readonly initial: S
-    readonly evolve: (state: S, recorded: Recorded<Out>) => S
-    readonly to?: number | undefined
-  },
+  { evolve, initial, to }: Folding<S, Out>,
   { mark, page: first, state: saved, truncatedBefore }: Loaded<S>,
   millis: number
-): Effect.fn.Return<Folded<S>, ReadError, EventStore | R> {
+): Effect.fn.Return<Folded<S> | undefined, ReadError, EventStore | R> {
   const { storage } = yield* EventStore
   let state = Option.getOrElse(saved, () => initial)
   let last: StoredEvent | undefined
@@ -235,6 +247,11 @@ const foldPages = Effect.fnUntraced(function*<S, Out, R>(
     }
   })
   const [, more] = yield* timed(rest)
+  if (first.more) {
+    const now = yield* storage.stream(stream.streamId)
+    if (now.tombstoned) return yield* new StreamTombstoned({ streamId: stream.streamId })
+    if (Math.max(now.truncatedBefore, 1) !== Math.max(truncatedBefore, 1)) return undefined
+  }
   const end = last === undefined ? mark : markOf(last, truncatedBefore)
   return {
     state,
@@ -363,12 +380,10 @@ export const rebuild = <S, R, const C extends Category.Any>(
     const rebuildOne = Effect.fnUntraced(function*(streamId: StreamId) {
       const stream: Category.StreamRef<never, any, any> = { streamId, problem: undefined, category: category as never }
       const range = { to: Number.MAX_SAFE_INTEGER, limit: firstPage, bytes: pageBytes }
-      const loaded = yield* fromBeginning(store, streamId, range)
-      const folded = yield* foldPages<S, any, any>(
+      const folded = yield* foldFrom(
         stream,
         { initial: options.initial(streamId), evolve: options.evolve },
-        loaded,
-        0
+        fromBeginning(store, streamId, range)
       )
       return yield* save(snapshot, stream, folded)
     }, Effect.catchTag("StreamTombstoned", () => Effect.succeed(false)))

@@ -182,6 +182,27 @@ describe("SnapshotStore", () => {
       assert.strictEqual(snapshot?.state, "5")
     }).pipe(Effect.scoped))
 
+  it.effect("folds anew where events are hidden while it reads pages", () =>
+    Effect.gen(function*() {
+      let pages = 0
+      const memory = makeMemoryStorage()
+      const other = yield* EventStore.make(memory)
+      const stream = Notes.stream("1")
+      const store = yield* EventStore.make(hookedStorage(memory, ({ at, call }) =>
+        at === "before" && call === "streamPage" && ++pages === 1
+          ? Effect.orDie(other.truncateBefore(stream, 2000))
+          : Effect.void))
+      yield* store.append(
+        stream,
+        Array.from({ length: 2600 }, (_, i) =>
+          new Noted({ text: String(i + 1) }))
+      )
+      const folded = yield* Effect.provideService(SnapshotStore.fold(texts, stream, folding), EventStore, store)
+      assert.strictEqual(folded.state[0], "2000")
+      assert.strictEqual(folded.state.length, 601)
+      assert.deepInclude(folded.mark, { streamVersion: 2600, truncatedBefore: 2000 })
+    }).pipe(Effect.scoped))
+
   it.effect("refuses states beyond the limit that the store has for events", () =>
     Effect.gen(function*() {
       const store = yield* EventStore
