@@ -1,7 +1,7 @@
 // @effect-diagnostics missingEffectContext:off floatingEffect:off
 /** What the types of deciders promise; checked by the compiler, never run. */
 import { Context, Effect, type HashMap, Schedule, Schema } from "effect"
-import { type AggregateError, Category, Decider, Event, EventStore } from "effect-eventstore"
+import { type AggregateError, Boundary, Category, Decider, Event, EventStore } from "effect-eventstore"
 import { describe, expectTypeOf, it } from "vitest"
 
 class Opened extends Schema.TaggedClass<Opened>()("Opened", { owner: Schema.String }) {}
@@ -281,5 +281,72 @@ describe("Decider.of and combinators", () => {
     )
     const running = Counters.run("1", "up")
     expectTypeOf<Effect.Success<typeof running>>().toEqualTypeOf<Decider.Ran<number, Deposited>>()
+  })
+})
+
+describe("Boundary", () => {
+  const balance = Decider.fold(Account, { initial: 0, evolve: { Opened: (sum) => sum, Deposited: (sum) => sum } })
+  const Names = Category.make("name", { id: Schema.String, events: [Open] })
+  const name = Decider.fold(Names, { initial: "", evolve: { Open: (_, { owner }) => owner } })
+  const streams = (command: Deposit) => {
+    expectTypeOf(command).toEqualTypeOf<Deposit>()
+    return { account: Boundary.on(balance, id), name: Boundary.on(name, "1") }
+  }
+
+  it("knows the states and the events of its streams", () => {
+    const both = Boundary.make("both", {
+      streams,
+      decide: (command, { account, name }) => {
+        expectTypeOf(command).toEqualTypeOf<Deposit>()
+        expectTypeOf(account).toEqualTypeOf<number>()
+        expectTypeOf(name).toEqualTypeOf<string>()
+        return account > 9 ? Effect.fail(new Blocked()) : Effect.succeed({ account: [new Deposited({ cents: 1 })] })
+      }
+    })
+    const running = both.run(new Deposit({ cents: 1 }))
+    expectTypeOf<Effect.Error<typeof running>>().toEqualTypeOf<Boundary.RunError | Blocked>()
+    expectTypeOf<Effect.Services<typeof running>>().toEqualTypeOf<EventStore>()
+    expectTypeOf<Effect.Success<typeof running>["states"]>().toEqualTypeOf<
+      { readonly account: number; readonly name: string }
+    >()
+    expectTypeOf<Effect.Success<typeof running>["events"][number]["event"]>().toEqualTypeOf<
+      Opened | Deposited | Open
+    >()
+  })
+
+  it("refuses events of another stream, and for streams that take no part", () => {
+    Boundary.make("both", {
+      streams,
+      // @ts-expect-error an event of the other stream
+      decide: () => ({ account: [new Open({ owner: "" })] })
+    })
+    Boundary.make("both", {
+      streams,
+      // @ts-expect-error no such stream
+      decide: () => ({ acount: [new Deposited({ cents: 1 })], name: [] })
+    })
+    // @ts-expect-error the id has a brand
+    Boundary.on(balance, "1")
+  })
+
+  it("knows the state and the command of a dynamic one", () => {
+    const dynamic = Boundary.dynamic("dynamic", {
+      from: [Account, Names],
+      query: ({ cents }: Deposit) => [{ tags: [String(cents)] }],
+      initial: 0,
+      evolve: {
+        Opened: (sum) => sum,
+        Deposited: (sum, { cents }) => sum + cents,
+        Open: (sum) => sum
+      },
+      decide: (command, sum) => {
+        expectTypeOf(command).toEqualTypeOf<Deposit>()
+        expectTypeOf(sum).toEqualTypeOf<number>()
+        return Rates.use(() => Effect.succeed([]))
+      }
+    })
+    const running = dynamic.run(new Deposit({ cents: 1 }))
+    expectTypeOf<Effect.Services<typeof running>>().toEqualTypeOf<EventStore | Rates>()
+    expectTypeOf<Effect.Success<typeof running>["state"]>().toEqualTypeOf<number>()
   })
 })

@@ -600,11 +600,11 @@ export const mapCommands: {
  */
 export const mapEvents: {
   <E1, E2>(options: {
-    readonly to: (event: E1) => E2
+    readonly to: (event: E1) => NoInfer<E2>
     readonly from: (event: E2) => E1 | undefined
   }): <C, S, X, R>(self: Decider<C, E1, S, X, R>) => Decider<C, E2, S, X, R>
   <C, E1, S, X, R, E2>(self: Decider<C, E1, S, X, R>, options: {
-    readonly to: (event: E1) => E2
+    readonly to: (event: E1) => NoInfer<E2>
     readonly from: (event: E2) => E1 | undefined
   }): Decider<C, E2, S, X, R>
 } = combining.mapEvents

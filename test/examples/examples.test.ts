@@ -5,6 +5,17 @@ import { promisify } from "node:util"
 
 /** What each example prints, as a user would run it: in a process of its own. */
 const printed: Record<string, string> = {
+  bank: `
+not open yet: NotOpen
+deposited: 1000
+no command: Withdraw, cents
+withdrawn: 700 left, version 3
+sent twice: 700 left, version 3
+of 10 withdrawals at once: 7 went through
+now: 0 at version 10
+at version 2: 1000
+at position 2: 1000`,
+
   "blue-green": `
 version 1: anna 600, ben 300
 seen meanwhile: 900 orders by version 1, 900 orders by version 2
@@ -14,6 +25,14 @@ version 1: anna 667, ben 333
 and forward again
 version 2: ben 333 for 29970, anna 667 for 8335
 left: version 2, 1000 events`,
+
+  cart: `
+nothing in it: Empty
+cup 1, tea 2 (version 3)
+two cups less: NotThatMany
+cup 1, tea 2, paid 1800
+checked out again: 0 events, version 4
+too late: AlreadyCheckedOut`,
 
   dashboard: `
 2026-03-01  cancelled  1
@@ -145,6 +164,16 @@ by type: 6
 by tag: 3 4 5
 by prefix: 5
 a at version 2: 3, today: 2`,
+
+  seats: `
+redeemed the code: 1 of 3
+1a: reserved
+1b: reserved
+1c: NoCredit
+seats 1a, 1b; 50 left
+the flight is at version 2, the customer at 3
+1a for somebody else: SeatTaken
+asked twice: position 10 and 10`,
 
   shop: `
 placed twice: Stream order-7 is at version 1, expected no-stream
