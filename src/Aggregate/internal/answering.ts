@@ -2,7 +2,10 @@ import { Effect, Option } from "effect"
 import * as EventId from "../../Event/EventId.ts"
 import type { EventStore, ReadError } from "../../Store/EventStore.ts"
 import type { Page } from "../../Store/LogStorage.ts"
+import { decodeFrom } from "../../Stream/Decode.ts"
+import type { DecodeError } from "../../Stream/DecodeError.ts"
 import type { Position } from "../../Stream/Position.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import { AnswerHidden } from "../AggregateError.ts"
 import type { Decided, Ran } from "../Decider.ts"
@@ -66,16 +69,21 @@ export const answerOf = <S>(
       }))
     if (stored === undefined) return undefined
     const [begin, end] = [stored[0]!.streamVersion, stored.at(-1)!.streamVersion]
-    const events: Array<Decided<any>> = []
-    const after = yield* foldOn(store, folded, nothing(folded), {
-      to: end,
-      onEvent: ({ event, eventId, position, streamVersion }) => {
-        if (streamVersion >= begin) events.push({ event, eventId, position, streamVersion })
-      }
-    })
+    const after = yield* foldOn(store, folded, nothing(folded), { to: end })
     // hidden between two of these reads
     if (after.version < end || after.firstVersion > begin) {
       return yield* new AnswerHidden({ decider: streamId, commandId, position: stored.at(-1)!.position as Position })
     }
+    const events = yield* decodeDecided(stored, folded)
     return { state: after.state, events, version: after.version, position: after.position, isRepeated: true }
+  })
+
+const decodeDecided = (
+  stored: ReadonlyArray<StoredEvent>,
+  { stream: { category: { codec } } }: Folded<any>
+): Effect.Effect<ReadonlyArray<Decided<any>>, DecodeError, any> =>
+  Effect.gen(function*() {
+    const events: Array<Recorded<any>> = []
+    yield* decodeFrom(codec.decode, stored, 0, events) ?? Effect.void
+    return events.map(({ event, eventId, position, streamVersion }) => ({ event, eventId, streamVersion, position }))
   })

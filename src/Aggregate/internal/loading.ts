@@ -113,19 +113,17 @@ export const foldOn = <S>(
     readonly to?: number | undefined
     /** Whether the fold ends before a stored event. */
     readonly isBeyond?: ((stored: StoredEvent) => boolean) | undefined
-    readonly onEvent?: ((recorded: Recorded<any>) => void) | undefined
   } = {}
 ): Effect.Effect<Loaded<S>, ReadError, any> =>
   Effect.gen(function*() {
     const { category: { codec: { decode } }, streamId } = folded.stream
-    const { isBeyond, onEvent, to = Number.MAX_SAFE_INTEGER } = options
+    const { isBeyond, to = Number.MAX_SAFE_INTEGER } = options
     const { evolve } = folded
     let { firstVersion, position, state, version } = start
     let isHidden = false
     const sink = {
       push: (recorded: Recorded<any>) => {
         state = evolve(state, recorded.event)
-        onEvent?.(recorded)
       }
     }
     const passed = (stored: StoredEvent) => {

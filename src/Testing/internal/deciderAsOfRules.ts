@@ -2,6 +2,7 @@ import { DateTime, Effect } from "effect"
 import * as Decider from "../../Aggregate/Decider.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import { freshTexts, old, on, write } from "./deciding.ts"
+import { otherStore } from "./projecting.ts"
 import { collect, equal, fails, freshStream, has, notes, type Rules, type Store } from "./rule.ts"
 
 /** A stream with events of all kinds, at several times, others between them. */
@@ -90,6 +91,24 @@ export const deciderAsOfRules: Rules = (rule) => {
     }
     equal((yield* texts.query()).state, written)
     has(yield* texts.run(write("last")), { version: 5001 })
+  })
+
+  rule("never folds events from before and after a part that was hidden while they were read", function*(store) {
+    const aggregate = freshTexts()
+    const texts = on(store, aggregate)
+    const written = Array.from({ length: 3000 }, (_, i) => String(i + 1))
+    yield* texts.run(write(...written))
+    let pages = 0
+    const slow = yield* otherStore(
+      store,
+      ({ at, call }) =>
+        Effect.suspend(() =>
+          call === "streamPage" && at === "after" && ++pages === 1
+            ? Effect.orDie(store.truncateBefore(texts.stream, 2500))
+            : Effect.void
+        )
+    )
+    equal((yield* on(slow, aggregate).query()).state, written.slice(2499))
   })
 
   rule("does not change by what is stored later", function*(store) {
