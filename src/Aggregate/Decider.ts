@@ -305,17 +305,38 @@ export interface Fold<in Id, in In, in out Out, in out State, out CR> {
 }
 
 /**
- * The streams of a category under a decider.
- *
- * **Details** `In` is what can be appended, `Out` what reading yields, `E` and `R` what `decide` fails with and needs, `CR`
- * what the upcasters of the category need, `DR` what decoding commands needs.
+ * The schemas that a decider was declared with, for those who send commands and states to other processes.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Aggregate<in Id, in Command, in out In, in out Out, in out State, out E, out R, out CR, out DR>
-  extends Fold<Id, In, Out, State, CR>
-{
+export interface Declared<in out State, out SR> {
+  readonly commands: ReadonlyArray<CommandClass>
+  readonly state: Schema.ConstraintCodec<State, unknown, SR, never> | undefined
+}
+
+/**
+ * The streams of a category under a decider.
+ *
+ * **Details** `In` is what can be appended, `Out` what reading yields, `E` and `R` what `decide` fails with and needs, `CR`
+ * what the upcasters of the category need, `DR` what decoding commands needs, `SR` what decoding a state needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Aggregate<
+  in Id,
+  in Command,
+  in out In,
+  in out Out,
+  in out State,
+  out E,
+  out R,
+  out CR,
+  out DR,
+  out SR = never
+> extends Fold<Id, In, Out, State, CR> {
+  readonly declared: Declared<State, SR>
   readonly decide: (command: Command, state: State) => Effect.Effect<ReadonlyArray<In>, E, R>
   /** The decider of one stream, without a store: for tests and combinators. */
   readonly decider: (id: Id) => Decider<Command, Out, State, E, R>
@@ -416,7 +437,8 @@ export const make: <
   ErrorOf<D>,
   ServicesOf<D>,
   CR,
-  Commands[number]["DecodingServices"]
+  Commands[number]["DecodingServices"],
+  SR
 > = aggregate.make as never
 
 /**

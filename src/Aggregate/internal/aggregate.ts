@@ -9,6 +9,7 @@ import { query, run, type Running } from "./running.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
 interface AnyOptions {
+  readonly state?: any
   readonly initial: unknown
   readonly evolve: any
   readonly decide: any
@@ -37,7 +38,7 @@ export const foldedOf = <Id, S>({ category, evolve, initial }: Fold<Id, any, any
 export const make = (
   category: AnyCategory,
   options: AnyOptions
-): Aggregate<any, any, any, any, any, any, any, any, any> => {
+): Aggregate<any, any, any, any, any, any, any, any, any, any> => {
   const folds = fold(category, options)
   const codec = makeCommandCodec(category.name, options.commands ?? [])
   const decide = decideBy(category.name, options.decide, codec.tags)
@@ -46,6 +47,7 @@ export const make = (
   const runningOf = (id: unknown): Running<unknown> => ({ folded: foldedOf(folds, id), decide, retry, telemetry })
   return {
     ...folds,
+    declared: { commands: options.commands ?? [], state: options.state },
     decide,
     decider: (id) => ({ initial: folds.initial(id), evolve: folds.evolve, decide }),
     run: (id, command, options: RunOptions = {}) => Effect.suspend(() => run(runningOf(id), command, options)),
