@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { Clock, Context, Effect, Layer, Option, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Layer, Option, Stream, Tracer } from "effect"
 import { EventStore, type ReadError } from "../Store/EventStore.ts"
 import * as LogFilter from "../Store/LogFilter.ts"
 import type { Page } from "../Store/LogStorage.ts"
@@ -177,7 +177,7 @@ export const load = <S, R>(
  *     evolve: (sum, { event }) => sum + event.cents
  *   })
  *   const now = yield* Clock.currentTimeMillis
- *   if (Snapshot.isDue(Balance.policy, { ...folded, now })) yield* SnapshotStore.save(Balance, stream, folded)
+ *   if (Snapshot.isDue(Balance.policy, { ...folded, now })) yield* SnapshotStore.saveLater(Balance, stream, folded)
  *   return folded.state
  * })
  * ```
@@ -306,9 +306,51 @@ export const save = <S, R>(
       state: text,
       ...markOf(mark, mark.truncatedBefore)
     })
-    yield* countSave(snapshot.name, isKept)
+    yield* countSave(snapshot.name, isKept ? "kept" : "refused")
     return isKept
   }).pipe(span("save", snapshot.name))
+
+/**
+ * As {@link save}, behind the answer: adds it to the work of the store, and neither waits nor fails. Of several states of a
+ * stream that wait, the one that was added last is saved. Answers whether it was added: not inside of a transaction, nor where
+ * too many wait.
+ *
+ * **Details** What becomes of it is counted by the metric `eventstore.snapshot.saves`, and a failure is logged. A save that
+ * takes 30 seconds is given up. A store that is closed lets those that wait end, for a few seconds.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const saveLater = <S, R>(
+  snapshot: Snapshot<S, R>,
+  stream: Category.StreamRef<never, unknown, any>,
+  folded: { readonly state: NoInfer<S>; readonly mark: SnapshotMark | undefined }
+): Effect.Effect<boolean, never, EventStore> =>
+  Effect.gen(function*() {
+    const store = yield* EventStore
+    if (folded.mark === undefined || snapshot.policy._tag === "Never" || (yield* store.storage.inTransaction)) {
+      return false
+    }
+    // the metrics, the logger and the place of snapshots of the caller, and not its span, which ends before
+    const context = Context.omit(Tracer.ParentSpan)(yield* Effect.context<EventStore>())
+    const saving = save(snapshot, stream, folded).pipe(
+      Effect.timeout("30 seconds"),
+      // whatever goes wrong, even a schema that throws: nobody asked for it
+      Effect.catchCause((cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.andThen(
+            countSave(snapshot.name, "failed"),
+            Effect.logWarning(`The snapshot ${snapshot.name} of ${stream.streamId} was not saved`, cause)
+          )
+      ),
+      Effect.asVoid,
+      Effect.provideContext(context)
+    )
+    const isAdded = yield* store.background.add(snapshot, stream.streamId, saving)
+    if (!isAdded) yield* countSave(snapshot.name, "dropped")
+    return isAdded
+  })
 
 /**
  * Which snapshots are meant: those for which all holds that is given; all of them where nothing is.

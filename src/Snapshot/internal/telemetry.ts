@@ -29,14 +29,11 @@ export const countLoad = (snapshot: string, outcome: LoadOutcome): Effect.Effect
     1
   )
 
-export const countSave = (snapshot: string, isKept: boolean): Effect.Effect<void> =>
+/** What became of a state that was to be saved: `failed` and `dropped` only where nobody waits for it. */
+export type SaveOutcome = "kept" | "refused" | "failed" | "dropped"
+
+export const countSave = (snapshot: string, outcome: SaveOutcome): Effect.Effect<void> =>
   Metric.update(
-    counter(
-      saves,
-      "eventstore.snapshot.saves",
-      "Snapshots handed in, by whether they are kept",
-      snapshot,
-      isKept ? "kept" : "refused"
-    ),
+    counter(saves, "eventstore.snapshot.saves", "States to be saved, by what became of them", snapshot, outcome),
     1
   )
