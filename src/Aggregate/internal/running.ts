@@ -96,7 +96,7 @@ export const checkCommandId = (commandId: string | undefined): Effect.Effect<voi
     ? Effect.void
     : Effect.fail(new InvalidInput({ field: "commandId", problem: "is empty, or no text without lone surrogates" }))
 
-const isAt = (expected: ExpectedVersion, { firstVersion, version }: Loaded<unknown>): boolean =>
+export const isAt = (expected: ExpectedVersion, { firstVersion, version }: Loaded<unknown>): boolean =>
   expected === "any" ? true : expected === "no-stream" ? firstVersion === 0 : expected === "stream-exists" ?
     firstVersion > 0 :
     version === expected
