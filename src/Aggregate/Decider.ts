@@ -43,6 +43,7 @@ import type { DateTime, Effect, HashMap, Schedule, Schema } from "effect"
 import type * as Event from "../Event/Event.ts"
 import type { EventId } from "../Event/EventId.ts"
 import type { EventMetadata } from "../Event/EventMetadata.ts"
+import type { Snapshot } from "../Snapshot/Snapshot.ts"
 import type { AppendError, EventStore, ReadError } from "../Store/EventStore.ts"
 import type { WrongExpectedVersion } from "../Store/StoreError.ts"
 import type * as Category from "../Stream/Category.ts"
@@ -177,9 +178,10 @@ export interface Options<
   SR,
   I extends S,
   Commands extends ReadonlyArray<CommandClass>,
-  D
+  D,
+  NR = never
 > {
-  /** The schema of the state. Where it is left out, the state is of the type of `initial`. */
+  /** The schema of the state. Where it is left out, the state is that of `snapshot`, or of the type of `initial`. */
   readonly state?: Schema.ConstraintCodec<S, unknown, SR, never> | undefined
   /** The state of a stream without events, or a function from its id. */
   readonly initial: I | ((id: Id) => I)
@@ -194,7 +196,35 @@ export interface Options<
    * short, jittered waits, up to 100 times, which is some five seconds.
    */
   readonly retry?: Schedule.Schedule<unknown, WrongExpectedVersion> | undefined
+  /**
+   * How the state is saved, and when: then a state is loaded from what was saved last and the events behind it, in one round
+   * trip. It is saved behind the answer of a command that appended, which never waits for it, nor fails because of it.
+   */
+  readonly snapshot?: Snapshot<S, NR> | undefined
+  /** Keeps states in the process. */
+  readonly cache?: Cache | undefined
   readonly _In?: (_: In) => void
+}
+
+/**
+ * How a decider keeps states in the process: those that were used last, for each store apart.
+ *
+ * **Details** With the mode `"checked"`, the default, a state is asked after in one round trip before each decision: whether it
+ * holds, and what came since. With `"trusted"` a command is decided at once, and the append tells: on a conflict what came
+ * since is read, and the command decided again. Where a decision fails or leads to nothing, the state is asked after first, and
+ * the command decided again if it was over.
+ *
+ * **Gotchas** Who deletes or truncates a stream does not change its version, so the append does not tell: with `"trusted"` a
+ * command may be decided on events that another process hid long ago. Take it where no streams are deleted or truncated that
+ * are in use, and begin new processes after a log was restored from a backup.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cache {
+  /** Most states: a whole number from 1. */
+  readonly capacity: number
+  readonly mode?: "checked" | "trusted" | undefined
 }
 
 /**
@@ -285,6 +315,21 @@ export interface AsOf {
 }
 
 /**
+ * What is asked of a state: that of now, or the past.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface QueryOptions extends AsOf {
+  /**
+   * Of the state of now: `"checked"`, the default, is what is stored when it is asked for. `"cached"` is what this process
+   * knows, without a round trip, where the decider has a `cache` and the state is in it: as old as the last command or query of
+   * the stream here. Nothing changes by it inside of a transaction.
+   */
+  readonly consistency?: "checked" | "cached" | undefined
+}
+
+/**
  * What running a command can fail with besides the errors of the decider. `AnswerHidden` comes only with a `commandId`.
  *
  * @category errors
@@ -302,6 +347,8 @@ export interface Fold<in Id, in In, in out Out, in out State, out CR> {
   readonly category: Category.Category<string, Id, In, Out, CR>
   readonly initial: (id: Id) => State
   readonly evolve: (state: State, event: Out) => State
+  /** How the state is saved, where it is. */
+  readonly savedAs?: Snapshot<State, any> | undefined
 }
 
 /**
@@ -319,7 +366,7 @@ export interface Declared<in out State, out SR> {
  * The streams of a category under a decider.
  *
  * **Details** `In` is what can be appended, `Out` what reading yields, `E` and `R` what `decide` fails with and needs, `CR`
- * what the upcasters of the category need, `DR` what decoding commands needs, `SR` what decoding a state needs.
+ * what the upcasters of the category and of the snapshot need, `DR` what decoding commands needs, `SR` what decoding a state needs.
  *
  * @category models
  * @since 0.1.0
@@ -372,7 +419,21 @@ export interface Aggregate<
   ) => Effect.Effect<Ran<State, Out>, RunError | E | CommandDecodeFailed, R | CR | DR | EventStore>
 
   /** The state of a stream, as it is or as it was. */
-  readonly query: (id: Id, asOf?: AsOf) => Effect.Effect<Queried<State>, ReadError, CR | EventStore>
+  readonly query: (id: Id, options?: QueryOptions) => Effect.Effect<Queried<State>, ReadError, CR | EventStore>
+
+  /**
+   * Saves the state of a stream, and waits for it. Answers whether it is kept: not where no event is in it, a newer one is there,
+   * or inside of a transaction. Fails with `InvalidInput` where the decider has no `snapshot`, or the state is too large.
+   */
+  readonly snapshot: (id: Id) => Effect.Effect<boolean, ReadError, CR | EventStore>
+
+  /**
+   * Folds all streams of the category from their first event on, whatever is saved, and saves their states; answers how many are
+   * kept. After `evolve` was mended, and before a new shape of the state goes live.
+   */
+  readonly rebuildSnapshots: (
+    options?: { readonly concurrency?: number | undefined }
+  ) => Effect.Effect<number, ReadError, CR | EventStore>
 }
 
 /**
@@ -424,10 +485,11 @@ export const make: <
   D extends Decide<CommandsOf<Commands>, S, In>,
   S = I,
   SR = never,
-  const Commands extends ReadonlyArray<CommandClass> = readonly []
+  const Commands extends ReadonlyArray<CommandClass> = readonly [],
+  NR = never
 >(
   category: Category.Category<string, Id, In, Out, CR>,
-  options: Options<Id, In, Out, S, SR, I, Commands, D>
+  options: Options<Id, In, Out, S, SR, I, Commands, D, NR>
 ) => Aggregate<
   Id,
   CommandOf<CommandsOf<Commands>, D>,
@@ -436,7 +498,7 @@ export const make: <
   S,
   ErrorOf<D>,
   ServicesOf<D>,
-  CR,
+  CR | NR,
   Commands[number]["DecodingServices"],
   SR
 > = aggregate.make as never

@@ -413,6 +413,8 @@ export const rebuild = <S, R, const C extends Category.Any>(
   options: {
     readonly initial: (streamId: StreamId) => NoInfer<S>
     readonly evolve: (state: NoInfer<S>, recorded: Recorded<Category.Out<C>>) => NoInfer<S>
+    /** Which streams; default is all of them. */
+    readonly isMeant?: ((streamId: StreamId) => boolean) | undefined
     /** Streams at a time; default 4. */
     readonly concurrency?: number | undefined
   }
@@ -429,7 +431,9 @@ export const rebuild = <S, R, const C extends Category.Any>(
       )
       return yield* save(snapshot, stream, folded)
     }, Effect.catchTag("StreamTombstoned", () => Effect.succeed(false)))
+    const { isMeant = () => true } = options
     return yield* store.streams({ category }).pipe(
+      Stream.filter(({ streamId }) => isMeant(streamId)),
       Stream.mapEffect(({ streamId }) => rebuildOne(streamId), {
         concurrency: options.concurrency ?? 4,
         unordered: true

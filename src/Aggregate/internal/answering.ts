@@ -9,7 +9,7 @@ import type { Recorded } from "../../Stream/Recorded.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import { AnswerHidden } from "../AggregateError.ts"
 import type { Decided, Ran } from "../Decider.ts"
-import { type Folded, foldOn, nothing } from "./loading.ts"
+import { type Folded, loadAsOf } from "./loading.ts"
 
 type Store = EventStore["Service"]
 
@@ -69,9 +69,9 @@ export const answerOf = <S>(
       }))
     if (stored === undefined) return undefined
     const [begin, end] = [stored[0]!.streamVersion, stored.at(-1)!.streamVersion]
-    const after = yield* foldOn(store, folded, nothing(folded), { to: end })
+    const after = yield* loadAsOf(store, folded, { version: end })
     // hidden between two of these reads
-    if (after.version < end || after.firstVersion > begin) {
+    if (after.version < end || after.truncatedBefore > begin) {
       return yield* new AnswerHidden({ decider: streamId, commandId, position: stored.at(-1)!.position as Position })
     }
     const events = yield* decodeDecided(stored, folded)

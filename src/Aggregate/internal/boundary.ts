@@ -15,6 +15,7 @@ import { eventIdOf, findAnswer } from "./answering.ts"
 import { type Folded, load, loadAsOf, type Loaded, reload } from "./loading.ts"
 import { conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
 import { checkCommandId, checkStream, decidedOf, metadataOf, withIds } from "./running.ts"
+import { advance, saveIfDue } from "./saving.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
 type Store = EventStore["Service"]
@@ -88,10 +89,14 @@ export const make = (
           if ("isRepeated" in appended) {
             return appended
           }
-          const after = parts.map((_, i) => {
-            const { position, version } = appended[i]!
-            return { state: next[i], version, position: news[i]!.length === 0 ? states[i]!.position : position }
-          })
+          const after = yield* Effect.forEach(parts, ({ folded }, i) =>
+            news[i]!.length === 0
+              ? Effect.succeed(states[i]!)
+              : Effect.flatMap(
+                advance(states[i]!, next[i], news[i]!, appended[i]!),
+                (loaded) =>
+                  saveIfDue(store, folded, loaded)
+              ))
           const stored = news.flatMap((events, i) =>
             decidedOf(events, appended[i]!).map((event) => ({ ...event, streamId: appended[i]!.streamId }))
           )

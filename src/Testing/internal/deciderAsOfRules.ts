@@ -103,7 +103,7 @@ export const deciderAsOfRules: Rules = (rule) => {
       store,
       ({ at, call }) =>
         Effect.suspend(() =>
-          call === "streamPage" && at === "after" && ++pages === 1
+          call === "snapshots.resume" && at === "after" && ++pages === 1
             ? Effect.orDie(store.truncateBefore(texts.stream, 2500))
             : Effect.void
         )

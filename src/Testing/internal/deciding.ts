@@ -1,6 +1,7 @@
 import { Effect, Schema } from "effect"
 import * as Decider from "../../Aggregate/Decider.ts"
 import * as Event from "../../Event/Event.ts"
+import type * as Snapshot from "../../Snapshot/Snapshot.ts"
 import * as Category from "../../Stream/Category.ts"
 import { inStore } from "./consuming.ts"
 import { freshName, raw, type Store } from "./rule.ts"
@@ -29,25 +30,32 @@ export interface Hooks {
   /** What happens while something is decided. */
   readonly meanwhile?: (texts: Texts) => Effect.Effect<void>
   readonly retry?: Parameters<typeof Decider.make>[1]["retry"]
+  readonly snapshot?: Snapshot.Snapshot<Texts, never> | undefined
+  readonly cache?: Decider.Cache | undefined
 }
 
 /** A decider on a category of its own. */
-export const freshTexts = ({ meanwhile = () => Effect.void, retry }: Hooks = {}) => {
+export const freshTexts = (hooks: Hooks = {}) => {
   const category = Category.make(freshName(), {
     id: Schema.String,
     events: [Written, Erased, WrittenTwice, Event.dropped("Debugged")]
   })
-  return Decider.make(category, { ...textsDecider(meanwhile), commands: [Write, Erase], retry })
+  return Decider.make(category, optionsOf(hooks))
 }
 
 /** Lets all others come in between reading and appending, also where nothing waits by itself. */
 export const slowly = { meanwhile: () => Effect.yieldNow }
 
 /** The same decisions on streams of another category. */
-export const sharing = (aggregate: TextsAggregate, { meanwhile = () => Effect.void, retry }: Hooks) =>
-  Decider.make(aggregate.category, { ...textsDecider(meanwhile), commands: [Write, Erase], retry })
+export const sharing = (aggregate: TextsAggregate, hooks: Hooks) => Decider.make(aggregate.category, optionsOf(hooks))
 
 export type TextsAggregate = ReturnType<typeof freshTexts>
+
+const optionsOf = ({ meanwhile = () => Effect.void, ...options }: Hooks) => ({
+  ...textsDecider(meanwhile),
+  commands: [Write, Erase] as const,
+  ...options
+})
 
 const textsDecider = (meanwhile: (texts: Texts) => Effect.Effect<void>) => ({
   initial: [] as Texts,
@@ -80,7 +88,8 @@ export const on = (store: Store, aggregate: TextsAggregate, id = "1") => {
     stream: aggregate.category.stream(id),
     run: (command: Write | Erase, options?: Decider.RunOptions) => run(aggregate.run(id, command, options)),
     runUnknown: (input: unknown) => run(aggregate.runUnknown(id, input)),
-    query: (asOf?: Decider.AsOf) => run(aggregate.query(id, asOf)),
+    query: (options?: Decider.QueryOptions) => run(aggregate.query(id, options)),
+    snapshot: run(aggregate.snapshot(id)),
     texts: Effect.map(run(aggregate.query(id)), ({ state }) => state)
   }
 }
