@@ -5,6 +5,7 @@
  */
 export * as AggregateTest from "./AggregateTest.ts"
 export * as EventStoreTest from "./EventStoreTest.ts"
+export * as Given from "./Given.ts"
 export * as GoldenSamples from "./GoldenSamples.ts"
 export * as ProjectionTest from "./ProjectionTest.ts"
 export * as SchemaGuard from "./SchemaGuard.ts"
