@@ -257,7 +257,7 @@ export const inMemory = <S, E, R>(
   follow: Effect.Effect<Projection.InMemory<S>, E, R>,
   ...entries: ReadonlyArray<Entry>
 ): { readonly then: (state: S) => Effect.Effect<void, never, Exclude<R, EventStore | Scope.Scope>> } =>
-  projections.inMemory(follow, entries) as never
+  projections.inMemory(follow, entries)
 
 /**
  * The tables of a projection after events, on the store and the database at hand: `then` asks them, and says what they answer.

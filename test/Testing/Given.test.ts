@@ -62,7 +62,7 @@ describe("Given.decider", () => {
       yield* when.then(new Withdrawn({ cents: 200 }))
       yield* when.then([new Withdrawn({ cents: 200 })])
       // a plain object says the same
-      yield* when.then({ _tag: "Withdrawn", cents: 200 } as Withdrawn)
+      yield* when.then({ _tag: "Withdrawn", cents: 200 })
       yield* when.thenState({ balance: 300 })
       yield* given().thenState({ balance: 500 })
       yield* Given.decider(account, []).thenState({ balance: 0 })

@@ -110,7 +110,18 @@ const plain = (ast: SchemaAST.AST, outer: ReadonlyArray<SchemaAST.AST>): Shape =
       return walk(ast.thunk(), outer)
     case "Declaration":
       return nameOf(ast) ?? "declaration"
-    default:
+    case "Any":
+    case "BigInt":
+    case "Boolean":
+    case "Never":
+    case "Null":
+    case "Number":
+    case "ObjectKeyword":
+    case "String":
+    case "Symbol":
+    case "Undefined":
+    case "Unknown":
+    case "Void":
       return ast._tag.toLowerCase()
   }
 }
@@ -134,19 +145,12 @@ const anyOf = (shapes: ReadonlyArray<Shape>): Shape => {
 
 /** What tells one kind of value from another; names of classes and descriptions do not. */
 const nameOf = (ast: SchemaAST.AST): string | undefined => {
-  switch (ast._tag) {
-    case "Declaration": {
-      const representation = ast.annotations?.["representation"] as { readonly id?: string } | undefined
-      return representation?.id?.replace("effect/schema/", "").toLowerCase()
-    }
-    case "Objects":
-    case "Arrays":
-    case "Union":
-    case "Suspend":
-      return undefined
-    default:
-      return ast._tag.toLowerCase()
+  if (ast._tag === "Declaration") {
+    const representation = ast.annotations?.["representation"] as { readonly id?: string } | undefined
+    return representation?.id?.replace("effect/schema/", "").toLowerCase()
   }
+  const hasParts = ast._tag === "Objects" || ast._tag === "Arrays" || ast._tag === "Union" || ast._tag === "Suspend"
+  return hasParts ? undefined : ast._tag.toLowerCase()
 }
 
 /** What a check asks for, where it says so; of one that somebody wrote only that there is one. */
