@@ -1,7 +1,7 @@
 // @effect-diagnostics missingEffectContext:off floatingEffect:off
 /** What the types of deciders promise; checked by the compiler, never run. */
 import { Context, Effect, type HashMap, Schedule, Schema } from "effect"
-import { type AggregateError, Boundary, Category, Decider, Event, EventStore } from "effect-eventstore"
+import { type AggregateError, Boundary, Category, Decider, Event, EventStore, Snapshot } from "effect-eventstore"
 import { describe, expectTypeOf, it } from "vitest"
 
 class Opened extends Schema.TaggedClass<Opened>()("Opened", { owner: Schema.String }) {}
@@ -103,6 +103,60 @@ describe("Decider.make", () => {
       initial: { balance: 0, status: "new" },
       // @ts-expect-error and so what it begins with is not known
       evolve: { Opened: (state) => state, Deposited: (state) => ({ ...state, status: "new" }) }
+    })
+  })
+
+  it("takes the state from its snapshot, and needs what that needs", () => {
+    const State = Schema.Struct({ balance: Schema.Int, status: Schema.Literals(["open", "closed"]) })
+    const Balance = Snapshot.make({
+      name: "balance",
+      state: Snapshot
+        .oldest(Schema.Int)
+        .currentEffect(
+          State,
+          (balance) =>
+            Rates.use((rates) => Effect.succeed({ balance: balance * rates.of("EUR"), status: "open" as const }))
+        )
+    })
+    const Accounts = Decider.make(Account, {
+      initial: { balance: 0, status: "closed" },
+      evolve: {
+        Opened: (state) => {
+          expectTypeOf(state).toEqualTypeOf<typeof State.Type>()
+          return { ...state, status: "open" as const }
+        },
+        Deposited: (state, { cents }) => ({ ...state, balance: state.balance + cents })
+      },
+      decide: (_: Open, { status }) => status === "open" ? [] : [new Opened({ owner: "anna" })],
+      snapshot: Balance,
+      cache: { capacity: 10, mode: "trusted" }
+    })
+    expectTypeOf(Accounts.run(id, new Open({ owner: "anna" }))).toEqualTypeOf<
+      Effect.Effect<Decider.Ran<typeof State.Type, Opened | Deposited>, Decider.RunError, EventStore | Rates>
+    >()
+    expectTypeOf<Effect.Services<ReturnType<typeof Accounts.query>>>().toEqualTypeOf<EventStore | Rates>()
+    expectTypeOf<Effect.Success<ReturnType<typeof Accounts.snapshot>>>().toEqualTypeOf<boolean>()
+    Accounts.query(id, { consistency: "cached" })
+    const options = {
+      evolve: {
+        Opened: (state: { readonly sum: number }) => state,
+        Deposited: (state: { readonly sum: number }) => state
+      },
+      decide: (_: Open) => []
+    }
+    // @ts-expect-error another state than the one that is saved
+    Decider.make(Account, { ...options, initial: { sum: 0 }, snapshot: Balance })
+    const Sum = Schema.Struct({ sum: Schema.Int })
+    // @ts-expect-error another state than the one that is declared
+    Decider.make(Account, { ...options, state: Sum, initial: { sum: 0 }, snapshot: Balance })
+    // @ts-expect-error no such mode
+    Decider.make(Account, { ...options, initial: { sum: 0 }, cache: { capacity: 10, mode: "blind" } })
+    Boundary.make("both", {
+      streams: (_: string) => ({ one: Boundary.on(Accounts, id) }),
+      decide: (_, { one }) => {
+        expectTypeOf(one).toEqualTypeOf<typeof State.Type>()
+        return { one: [] }
+      }
     })
   })
 

@@ -9,8 +9,10 @@ import type { Layer } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
 import { boundaryRules } from "./internal/boundaryRules.ts"
 import { deciderAsOfRules } from "./internal/deciderAsOfRules.ts"
+import { deciderCacheRules } from "./internal/deciderCacheRules.ts"
 import { deciderRepeatRules } from "./internal/deciderRepeatRules.ts"
 import { deciderRules } from "./internal/deciderRules.ts"
+import { deciderSnapshotRules } from "./internal/deciderSnapshotRules.ts"
 import { dynamicBoundaryRules } from "./internal/dynamicBoundaryRules.ts"
 import { type Options, ruleOf, type Rules } from "./internal/rule.ts"
 
@@ -18,6 +20,8 @@ const subjects: Readonly<Record<string, Rules>> = {
   "commands on a stream": deciderRules,
   "commands that come again": deciderRepeatRules,
   "states, now and as they were": deciderAsOfRules,
+  "states that are saved": deciderSnapshotRules,
+  "states that are kept in the process": deciderCacheRules,
   "commands over several streams": boundaryRules,
   "commands over dynamic boundaries": dynamicBoundaryRules
 }
