@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 export * as AggregateTest from "./AggregateTest.ts"
+export * as Arbitraries from "./Arbitraries.ts"
+export * as DeciderLaws from "./DeciderLaws.ts"
 export * as EventStoreTest from "./EventStoreTest.ts"
 export * as Given from "./Given.ts"
 export * as GoldenSamples from "./GoldenSamples.ts"
