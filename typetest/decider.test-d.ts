@@ -142,7 +142,7 @@ describe("Decider.make", () => {
         Opened: (state: { readonly sum: number }) => state,
         Deposited: (state: { readonly sum: number }) => state
       },
-      decide: (_: Open) => []
+      decide: ({ owner }: Open) => [new Opened({ owner })]
     }
     // @ts-expect-error another state than the one that is saved
     Decider.make(Account, { ...options, initial: { sum: 0 }, snapshot: Balance })
@@ -152,7 +152,7 @@ describe("Decider.make", () => {
     // @ts-expect-error no such mode
     Decider.make(Account, { ...options, initial: { sum: 0 }, cache: { capacity: 10, mode: "blind" } })
     Boundary.make("both", {
-      streams: (_: string) => ({ one: Boundary.on(Accounts, id) }),
+      streams: (name: string) => ({ one: Boundary.on(Accounts, AccountId.make(name)) }),
       decide: (_, { one }) => {
         expectTypeOf(one).toEqualTypeOf<typeof State.Type>()
         return { one: [] }

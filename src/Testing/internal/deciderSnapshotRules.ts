@@ -160,7 +160,7 @@ const play = Effect.fnUntraced(
             yield* mine.query()
             yield* mine.run(write(...texts(1)))
             yield* mine.snapshot
-            if (!step.isKept) yield* Effect.fail("rolled back" as const)
+            if (!step.isKept) return yield* Effect.fail("rolled back" as const)
           })))
           break
         case "Save":
@@ -336,6 +336,21 @@ export const deciderSnapshotRules: Rules = (rule) => {
     yield* untilSaved(store, stream, 9)
   })
 
+  rule("saves what waits before its store is closed", function*(store) {
+    const aggregate = freshTexts({ snapshot: freshSnapshot() })
+    const closing = Effect.gen(function*() {
+      const mine = yield* otherStore(
+        store,
+        ({ at, call }) => call === "snapshots.save" && at === "before" ? Effect.sleep("20 millis") : Effect.void
+      )
+      for (const id of ["1", "2", "3"]) yield* on(mine, aggregate, id).run(write(id))
+    })
+    yield* Effect.scoped(closing)
+    for (const id of ["1", "2", "3"]) {
+      has((yield* savedOf(store, aggregate.category.stream(id)))!, { streamVersion: 1, holds: true })
+    }
+  })
+
   rule("counts saves that failed", function*(store) {
     const snapshot = freshSnapshot()
     const mine = on(
@@ -366,7 +381,7 @@ export const deciderSnapshotRules: Rules = (rule) => {
       has(yield* texts.run(write("b")), { state: ["a", "b"], version: 2 })
       equal(yield* texts.snapshot, false)
       has(yield* texts.query(), { state: ["a", "b"], version: 2 })
-      yield* Effect.fail(new Full({ size: 0 }))
+      return yield* Effect.fail(new Full({ size: 0 }))
     }))
     yield* fails(rolledBack, "Full")
     yield* Effect.sleep("20 millis")
