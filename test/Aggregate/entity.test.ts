@@ -169,6 +169,20 @@ describe("DeciderEntity", () => {
       assert.deepStrictEqual(again, { ...first, isRepeated: true })
     }))
 
+  it.live("decides a command once that comes twice at the same time, and all that wait with it together", () =>
+    Effect.gen(function*() {
+      const { entries, Ledger, run } = yield* open()
+      yield* run("a", new Enter({ by: 0 }))
+      const ran = yield* many(60, (i) => run("a", new Enter({ by: i % 30 }), { commandId: `c${i % 30}` }))
+      assert.deepStrictEqual(ran.map(({ isRepeated }) => isRepeated), ran.map((_, i) => i >= 30))
+      assert.deepStrictEqual(
+        ran.slice(30).map(({ version }) => version),
+        ran.slice(0, 30).map(({ version }) => version)
+      )
+      assert.strictEqual((yield* entries("a")).length, 31)
+      assert.isBelow((yield* count("eventstore.decider.entity.batch", Ledger.name)).count, 6)
+    }))
+
   it.live("decides anew where somebody writes past it, and answers nobody from a state that is over", () =>
     Effect.gen(function*() {
       const { entries, here, ledgers, run } = yield* open()

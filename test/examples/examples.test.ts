@@ -34,6 +34,12 @@ cup 1, tea 2, paid 1800
 checked out again: 0 events, version 4
 too late: AlreadyCheckedOut`,
 
+  cluster: `
+orders: 500, sold: 100, different tickets: 100
+ordered twice: 7, repeated: true
+one more: sold
+sold: 101 of 101, version 103`,
+
   dashboard: `
 2026-03-01  cancelled  1
 2026-03-01  shipped    1
