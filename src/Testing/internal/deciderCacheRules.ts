@@ -60,6 +60,8 @@ export const deciderCacheRules: Rules = (rule) => {
     yield* store.delete(mine.stream)
     const [ran, fifth] = yield* looking(mine.run(write("e")))
     equal([trips(), fifth, ran.state, ran.version], [["snapshots.resume", "append"], { stale: 1 }, ["e"], 5])
+    const [, sixth] = yield* looking(mine.run(write("f")))
+    equal([trips(), sixth], [["snapshots.resume", "append"], { hit: 1 }])
   })
 
   rule("decides at once on a state that is trusted, and appends", function*(store) {
@@ -290,6 +292,35 @@ export const deciderCacheRules: Rules = (rule) => {
     equal(again, { miss: 1 })
     const [, later] = yield* looking(Effect.andThen(c.query(), b.query()))
     equal(later, { hit: 1, miss: 1 })
+  })
+
+  rule("does not go back to a state that was read before another one was kept", function*(store) {
+    const aggregate = freshTexts({ cache: { capacity, mode: "trusted" } })
+    const others = on(store, sharing(aggregate, {}))
+    const calls: Array<string> = []
+    const [read, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+    let isSlow = false
+    const mine = on(
+      yield* otherStore(store, ({ at, call }) =>
+        Effect.suspend(() => {
+          if (at === "before") calls.push(call)
+          if (call !== "snapshots.resume" || at !== "after" || !isSlow) return Effect.void
+          isSlow = false
+          return Effect.andThen(Deferred.succeed(read, undefined), Deferred.await(gate))
+        })),
+      aggregate
+    )
+    yield* mine.run(write("a"))
+    yield* others.run(write("b"))
+    isSlow = true
+    const slow = yield* Effect.forkScoped(mine.query())
+    yield* Deferred.await(read)
+    yield* mine.run(write("c"))
+    yield* Deferred.succeed(gate, undefined)
+    equal((yield* Fiber.join(slow)).state, ["a", "b"])
+    calls.length = 0
+    has(yield* mine.run(write("d")), { state: ["a", "b", "c", "d"] })
+    equal(calls, ["append"])
   })
 
   rule("keeps the states of two stores apart", function*(store) {

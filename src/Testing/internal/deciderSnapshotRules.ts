@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import { Arbitrary, DateTime, Effect, Latch, Metric, Option, References, Schema, Stream } from "effect"
+import * as Boundary from "../../Aggregate/Boundary.ts"
 import * as Decider from "../../Aggregate/Decider.ts"
 import * as Snapshot from "../../Snapshot/Snapshot.ts"
 import * as SnapshotStore from "../../Snapshot/SnapshotStore.ts"
@@ -245,6 +246,11 @@ export const deciderSnapshotRules: Rules = (rule) => {
     yield* texts.run(write())
     yield* texts.query()
     has((yield* savedOf(store, texts.stream))!, { streamVersion: 6 })
+    // what was hidden before is no hindrance
+    yield* store.truncateBefore(texts.stream, 5)
+    yield* texts.run(write("g"))
+    yield* untilSaved(store, texts.stream, 7)
+    equal((yield* rawOf(store, snapshot.name, texts.stream))!.state, `["e","f","g"]`)
   })
 
   rule("loads what is saved and what came since in one round trip", function*(store) {
@@ -481,6 +487,26 @@ export const deciderSnapshotRules: Rules = (rule) => {
     equal(yield* inStore(store)(aggregate.rebuildSnapshots({ concurrency: 2 })), 3)
     equal(yield* on(store, aggregate, "2").texts, ["2"])
     has((yield* savedOf(store, aggregate.category.stream("3")))!, { streamVersion: 1, holds: true })
+  })
+
+  rule("loads and saves the states of streams under a boundary in the same way", function*(store) {
+    const snapshot = freshSnapshot(Snapshot.every(2))
+    const aggregate = freshTexts({ snapshot })
+    const both = Boundary.make(freshName(), {
+      streams: (text: string) => ({
+        one: Boundary.on(aggregate, "1"),
+        two: Boundary.on(aggregate, text === "alone" ? "3" : "2")
+      }),
+      decide: (text: string, { one }) => ({ one: [new Written({ text, seen: one.length })] })
+    })
+    const run = inStore(store)
+    yield* run(both.run("a"))
+    yield* run(both.run("b"))
+    yield* untilSaved(store, aggregate.category.stream("1"), 2)
+    equal(yield* savedOf(store, aggregate.category.stream("2")), undefined)
+    const [{ states }, loads] = yield* counting("eventstore.snapshot.loads", snapshot.name, run(both.run("alone")))
+    equal(states, { one: ["a", "b", "alone"], two: [] })
+    equal(loads, { held: 1, none: 1 })
   })
 
   rule("keeps snapshots where the program says", function*(store) {
