@@ -380,11 +380,18 @@ export const deciderSnapshotRules: Rules = (rule) => {
   })
 
   rule("saves nothing of a transaction that is open", function*(store) {
-    const texts = on(store, freshTexts({ snapshot: freshSnapshot() }))
+    const snapshot = freshSnapshot()
+    const texts = on(store, freshTexts({ snapshot }))
     yield* texts.run(write("a"))
     yield* untilSaved(store, texts.stream, 1)
     const rolledBack = store.transaction(Effect.gen(function*() {
-      has(yield* texts.run(write("b")), { state: ["a", "b"], version: 2 })
+      const [ran, saves] = yield* counting(
+        "eventstore.snapshot.saves",
+        snapshot.name,
+        Effect.tap(texts.run(write("b")), Effect.sleep("20 millis"))
+      )
+      has(ran, { state: ["a", "b"], version: 2 })
+      equal(saves, {})
       equal(yield* texts.snapshot, false)
       has(yield* texts.query(), { state: ["a", "b"], version: 2 })
       return yield* Effect.fail(new Full({ size: 0 }))
