@@ -147,7 +147,7 @@ export type Options<E, ErrorSchema extends Schema.Constraint> =
     : { readonly error: "is no schema of all that decide fails with" })
 
 /**
- * Makes an entity of a decider that declares its `commands` and its `state`, so that both can be sent.
+ * Makes an entity of a decider that declares its `commands` and its `state` (or a `snapshot` of it), so that both can be sent.
  *
  * **Details** Requests are volatile: the cluster does not store them, because what counts is stored in the log. What a dying
  * process had not answered is sent to the next owner, under the same command id. Everything about `commandId` is as in

@@ -68,7 +68,7 @@ export const make = (
   })
   return {
     ...folds,
-    declared: { commands: options.commands ?? [], state: options.state },
+    declared: { commands: options.commands ?? [], state: options.state ?? options.snapshot?.shapes.at(-1) },
     decide,
     decider: (id) => ({ initial: folds.initial(id), evolve: folds.evolve, decide }),
     run: (id, command, options: RunOptions = {}) => Effect.suspend(() => run(runningOf(id), command, options)),

@@ -40,7 +40,9 @@ export const make = (
     throw new Error(`The entity ${name} needs the classes of its commands: declare them as commands of the decider`)
   }
   if (declared.state === undefined) {
-    throw new Error(`The entity ${name} needs the schema of its state: declare it as state of the decider`)
+    throw new Error(
+      `The entity ${name} needs the schema of its state: declare it as state of the decider, or of its snapshot`
+    )
   }
   const Run = protocolOf(decider, declared.state, options.error)
   const entity = Entity.make(name, [Run])
