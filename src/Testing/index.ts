@@ -1,5 +1,7 @@
 /**
- * What helps with tests: the contracts of an event store, of subscriptions, of projections and of snapshots, and stored samples of old events. Needs `vitest` and `@effect/vitest`.
+ * What helps with tests: given, when, then for deciders, projections and process managers, stories of whole programs, laws and made up
+ * events, the shapes and samples of what is stored, and the contracts that a store of one's own has to keep. Needs `vitest` and
+ * `@effect/vitest`.
  *
  * @since 0.1.0
  */

@@ -73,6 +73,19 @@ alert-a-1: 2400 in BR, US, because of payment-8
 version 2 is live, and has looked at 15 events
 alerts, looked for twice: 1`,
 
+  given: `
+lends what is there: passed
+lends nothing twice: passed
+takes it back once: passed
+reminds after four weeks, and each week then: passed
+keeps the laws: passed
+plays a summer: passed
+and one that is wrong: given Borrowed { reader: "anna" }, when Return {}, other events were expected (- expected, + actual)
+  [
+    Returned {}
+-   Reminded {}
+  ]`,
+
   idempotency: `
 the same answer: version 1 and 1
 events in the stream: 2

@@ -70,7 +70,7 @@ export const lawsOf = ({ category, decider, snapshot }: Subject): ReadonlyArray<
           if (category !== undefined) {
             const read = yield* Effect.mapError(storedAndRead(category, event), (problem) => `${what} ${problem}`)
             if (textOf(read) !== textOf([event])) {
-              yield* Effect.fail(`${what} reads as ${textOf(read)} when it was stored`)
+              return yield* Effect.fail(`${what} reads as ${textOf(read)} when it was stored`)
             }
           }
         }
@@ -85,7 +85,7 @@ export const lawsOf = ({ category, decider, snapshot }: Subject): ReadonlyArray<
       for (let at = 0; at <= happened.length; at++) {
         const parts = textOf(fold(happened.slice(at), fold(happened.slice(0, at))))
         if (parts !== whole) {
-          yield* Effect.fail(
+          return yield* Effect.fail(
             `${textOf(happened)} is ${whole} folded at once, and ${parts} in parts of ${at} and the rest`
           )
         }
@@ -133,7 +133,7 @@ export const lawsOf = ({ category, decider, snapshot }: Subject): ReadonlyArray<
         )
         const resumed = textOf(fold(happened.slice(at), loaded))
         if (resumed !== whole) {
-          yield* Effect.fail(
+          return yield* Effect.fail(
             `${
               textOf(happened)
             } is ${whole} folded at once, and ${resumed} from the state that was saved after ${at}: ${text}`
@@ -205,7 +205,9 @@ const unchanged = <A, R>(
       return Effect.fail(`${what} fails on what is frozen, ${values}: ${message}`)
     })
     for (const [name, value, text] of before) {
-      if (textOf(value) !== text) yield* Effect.fail(`${what} changes the ${name} from ${text} to ${textOf(value)}`)
+      if (textOf(value) !== text) {
+        return yield* Effect.fail(`${what} changes the ${name} from ${text} to ${textOf(value)}`)
+      }
     }
     return answer
   })
