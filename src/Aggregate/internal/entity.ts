@@ -1,7 +1,6 @@
-import { Cause, Effect, Layer, Option, Schema } from "effect"
+import { Cause, Effect, Option, Schema } from "effect"
 import * as Entity from "effect/cluster/Entity"
 import * as Rpc from "effect/rpc/Rpc"
-import * as Event from "../../Event/Event.ts"
 import * as EventId from "../../Event/EventId.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { EventStore } from "../../Store/EventStore.ts"
@@ -133,14 +132,14 @@ export const make = (
               batch
             })
         })
-      return entity.toLayer(build as never, {
+      return entity.toLayer<any, any>(build, {
         // they wait together, to be stored together
         concurrency: "unbounded",
         // what a decision dies of is an answer like others, and nothing is lost with it
         disableFatalDefects: true,
         ...(maxIdleTime === undefined ? {} : { maxIdleTime }),
         ...(mailboxCapacity === undefined ? {} : { mailboxCapacity })
-      }) as Layer.Layer<never, never, any>
+      })
     }
   }
 }
@@ -149,7 +148,7 @@ const encodeJson = Schema.decodeUnknownEffect(Schema.Json)
 
 /** The one request of an entity. */
 const protocolOf = ({ category }: AnyAggregate, state: any, error: Schema.Top | undefined) => {
-  const events = (category.codec.types as ReadonlyArray<Event.Any>)
+  const events = category.codec.types
     .flatMap(({ current }) => current === undefined ? [] : [current])
   return Rpc.make("Run", {
     payload: {

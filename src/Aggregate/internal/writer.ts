@@ -154,7 +154,7 @@ export const makeWriter = <S>(
 
         const places = { firstPosition: 0, position: loaded.position as number }
         if (events.length > 0) {
-          const append = store.append(folded.stream as never, events as unknown as ReadonlyArray<never>, {
+          const append = store.append(folded.stream as never, events, {
             expected: loaded.version
           })
           const appended = yield* conflicting(append)
