@@ -31,6 +31,7 @@ export type Results<Name extends string> = Readonly<Record<Name, ReadonlyArray<S
 const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
     rounds: { type: "string" },
     seconds: { type: "string" },
     only: { type: "string" }
@@ -43,9 +44,13 @@ const number = (text: string | undefined, otherwise: number): number => {
   return value
 }
 
-/** `--quick` for a short run, `--rounds`, `--seconds` (of one contender in one round), `--only` part of a contest's name. */
+/**
+ * `--quick` for a short run, `--full` for what takes long, `--rounds`, `--seconds` (of one contender in one round), `--only` part
+ * of a contest's name.
+ */
 export const settings = {
   quick: values.quick,
+  full: values.full,
   rounds: number(values.rounds, values.quick ? 3 : 9),
   seconds: number(values.seconds, values.quick ? 0.5 : 2),
   only: values.only

@@ -6,9 +6,10 @@
  *
  * @since 0.1.0
  */
-import { Data, type DateTime, Effect, Schema } from "effect"
+import { type DateTime, Effect, Schema } from "effect"
 import type { EventId } from "./EventId.ts"
 import type { EventMetadata } from "./EventMetadata.ts"
+import * as ShapeChain from "./ShapeChain.ts"
 
 const TypeId = "~effect-eventstore/Event"
 
@@ -55,7 +56,7 @@ export type EventClass<A extends { readonly _tag: string } = { readonly _tag: st
  * @category models
  * @since 0.1.0
  */
-export type Shape = Schema.Constraint
+export type Shape = ShapeChain.Shape
 
 /**
  * An upcaster threw: a mistake in it, or data that its shape allows and it does not expect. Reading reports it as the
@@ -64,14 +65,16 @@ export type Shape = Schema.Constraint
  * @category errors
  * @since 0.1.0
  */
-export class UpcastFailed extends Data.TaggedError("UpcastFailed")<{ readonly cause: unknown }> {
-  override get message(): string {
-    return `The upcaster threw: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
-  }
-}
+export const UpcastFailed = ShapeChain.UpcastFailed
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type UpcastFailed = ShapeChain.UpcastFailed
 
 /** Turns stored data of one version into what is current; kept together with its version by the position in the chain. */
-type Step = (value: any, stored: Stored) => Effect.Effect<any, unknown, any>
+type Step = ShapeChain.Step<Stored>
 
 /**
  * An event type as a category knows it: `In` is what can be appended, `Out` what reading yields, `R` what its upcasters
@@ -213,7 +216,8 @@ export interface Chain<A, R> {
  * @category constructors
  * @since 0.1.0
  */
-export const oldest = <S extends Shape>(shape: S): Chain<S["Type"], S["DecodingServices"]> => chain([shape], [])
+export const oldest = <S extends Shape>(shape: S): Chain<S["Type"], S["DecodingServices"]> =>
+  chain({ shapes: [shape], steps: [] })
 
 /**
  * An event type of the past whose stored events are of no use any more: reading passes over them.
@@ -286,28 +290,25 @@ const absent = (): never => {
 }
 const phantom = { _In: absent, _Out: absent, _R: absent }
 
-const chain = (shapes: ReadonlyArray<Shape>, steps: ReadonlyArray<Step>): Chain<any, any> => {
-  const next = (shape: Shape, upcast: (value: any, stored: Stored) => Effect.Effect<any, unknown, any>) => {
-    const check = Schema.decodeUnknownEffect(Schema.toType(shape as Schema.Top))
-    return chain([...shapes, shape], [...steps, (value, stored) => Effect.flatMap(upcast(value, stored), check)])
-  }
+const chain = (self: ShapeChain.ShapeChain<Stored>): Chain<any, any> => {
+  const { shapes, steps } = self
+  const next = (shape: Shape, upcast: Step) => chain(ShapeChain.next(self, shape, upcast))
   const current = (type: EventClass<any, any>, upcast: Step) => {
     const construct = (type as unknown as Schema.Top).makeEffect.bind(type)
     const last: Step = (value, stored) =>
       Effect.flatMap(upcast(value, stored), (fields) => Effect.map(construct(fields), (event) => [event]))
     return make(tagOf(type), type, shapes, [...steps, last])
   }
-  const sync = (upcast: (value: any, stored: Stored) => any): Step => (value, stored) =>
-    Effect.try({ try: () => upcast(value, stored), catch: (cause) => new UpcastFailed({ cause }) })
+  const { stepOf } = ShapeChain
   return {
     shapes,
     steps,
-    next: (shape, upcast) => next(shape, sync(upcast)),
+    next: (shape, upcast) => next(shape, stepOf(upcast)),
     nextEffect: next,
-    current: (type, upcast) => current(type, sync(upcast)),
+    current: (type, upcast) => current(type, stepOf(upcast)),
     currentEffect: current,
-    currentSplit: (type, upcast) => make(tagOf(type), type, shapes, [...steps, sync(upcast)]),
-    retired: (tag, upcast) => make(tag, undefined, shapes, [...steps, sync(upcast)]),
+    currentSplit: (type, upcast) => make(tagOf(type), type, shapes, [...steps, stepOf(upcast)]),
+    retired: (tag, upcast) => make(tag, undefined, shapes, [...steps, stepOf(upcast)]),
     retiredEffect: (tag, upcast) => make(tag, undefined, shapes, [...steps, upcast])
   }
 }

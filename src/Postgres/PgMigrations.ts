@@ -11,6 +11,7 @@ import { statements as createProjections } from "./migrations/0003_create_projec
 import { statements as operateProjections } from "./migrations/0004_operate_projections.ts"
 import { statements as createDocuments } from "./migrations/0005_create_documents.ts"
 import { statements as createTimers } from "./migrations/0006_create_timers.ts"
+import { statements as createSnapshots } from "./migrations/0007_create_snapshots.ts"
 import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
@@ -31,7 +32,8 @@ const migrations: ReadonlyArray<{ readonly name: string; readonly statements: Re
   { name: "create_projections", statements: createProjections },
   { name: "operate_projections", statements: operateProjections },
   { name: "create_documents", statements: createDocuments },
-  { name: "create_timers", statements: createTimers }
+  { name: "create_timers", statements: createTimers },
+  { name: "create_snapshots", statements: createSnapshots }
 ]
 
 const table = "migrations"
@@ -165,9 +167,9 @@ export const script = (options?: MigrationOptions): string =>
   ["BEGIN", ...statements(options), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
 
 /**
- * The SQL that lets a role append, read, subscribe and run projections, and nothing else: no DDL, no direct writing to any
- * table. Projections that keep tables make a schema for them: for these the role needs `CREATE` on the database as well, which
- * is yours to grant.
+ * The SQL that lets a role append, read, subscribe, run projections and keep snapshots, and nothing else: no DDL, no direct
+ * writing to any table. Projections that keep tables make a schema for them: for these the role needs `CREATE` on the database
+ * as well, which is yours to grant.
  *
  * **Gotchas** Throws where one of the names is not allowed: lower-case letters, digits, underscores.
  *
@@ -227,7 +229,9 @@ const granted = [
   "add_links",
   "change_timers",
   "clear_timers",
-  "take_timer"
+  "take_timer",
+  "save_snapshot",
+  "drop_snapshots"
 ]
 
 const nameOrThrow = (name: string): string => {

@@ -15,7 +15,9 @@ import type { Position } from "../Stream/Position.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { StreamVersion } from "../Stream/StreamVersion.ts"
+import type { Background } from "./Background.ts"
 import type { InlineProjections } from "./Inline.ts"
+import { makeBackground } from "./internal/background.ts"
 import { makeStore } from "./internal/eventStore.ts"
 import { makeInline } from "./internal/inline.ts"
 import { makeLogTail } from "./internal/logTail.ts"
@@ -266,6 +268,9 @@ export class EventStore extends Context.Service<EventStore, {
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R>
 
+  /** How much one call may ask for. */
+  readonly limits: Limits
+
   /** What the store stands on: for those who build on it. */
   readonly storage: LogStorage
 
@@ -274,6 +279,9 @@ export class EventStore extends Context.Service<EventStore, {
 
   /** The projections that appends of this process apply in their transactions: what inline projections stand on. */
   readonly inline: InlineProjections
+
+  /** Work behind the answers, until the store is closed: what saves states stands on it. */
+  readonly background: Background
 }>()("effect-eventstore/Store/EventStore") {
   /** Keeps events in memory, for tests: the same promises, no durability. */
   static readonly layerMemory: Layer.Layer<EventStore> = Layer.suspend(() => EventStore.layerMemoryWith({}))
@@ -289,13 +297,17 @@ export class EventStore extends Context.Service<EventStore, {
   ): Effect.Effect<EventStore["Service"], never, Scope.Scope> =>
     Effect.gen(function*() {
       const checked = withDefaults(limits)
-      const context = yield* Effect.context<never>()
+      const context = Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>())
       const tail = yield* Effect.acquireRelease(
-        Effect.sync(() => makeLogTail(storage, Context.omit(Tracer.ParentSpan)(context))),
+        Effect.sync(() => makeLogTail(storage, context)),
         (tail) => tail.close
       )
       const inline = yield* makeInline(storage)
-      return makeStore(storage, tail, inline, checked)
+      const background = yield* Effect.acquireRelease(
+        Effect.sync(() => makeBackground(context)),
+        (background) => background.close
+      )
+      return makeStore(storage, { tail, inline, background }, checked)
     })
 
   /**

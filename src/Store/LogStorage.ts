@@ -13,6 +13,7 @@ import type { EncodedEvent, StoredEvent } from "../Stream/StoredEvent.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
 import type { LogFilter } from "./LogFilter.ts"
 import type { ProjectionStorage } from "./ProjectionStorage.ts"
+import type { SnapshotStorage } from "./SnapshotStorage.ts"
 import type {
   AppendConditionFailed,
   EventIdConflict,
@@ -227,4 +228,5 @@ export interface LogStorage {
   readonly patienceMillis: number
   readonly subscriptions: SubscriptionStorage
   readonly projections: ProjectionStorage
+  readonly snapshots: SnapshotStorage
 }

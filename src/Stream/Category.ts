@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import * as Event from "../Event/Event.ts"
 import type { RawEvent } from "../Event/RawEvent.ts"
 import { type EventCodec, makeCodec, rawCodec } from "./internal/eventCodec.ts"
@@ -33,6 +33,8 @@ export interface Category<out Name extends string, in Id, in In, out Out, out R>
   readonly codec: EventCodec<In, Out, R>
   /** The stream of one id. An id that cannot stand in a name makes every operation on the stream fail with `InvalidInput`. */
   readonly stream: (id: Id) => StreamRef<In, Out, R>
+  /** The id in the name of a stream of this category: an `Id`, or none where the name is not one that `stream` gives. */
+  readonly idOf: (streamId: string) => Option.Option<unknown>
 }
 
 /**
@@ -86,7 +88,7 @@ export type Services<C> = C extends Category<any, never, never, any, infer R> ? 
  *
  * **Example**
  * ```ts
- * import { Schema } from "effect"
+ * import { Option, Schema } from "effect"
  * import { Category } from "effect-eventstore"
  *
  * class Opened extends Schema.TaggedClass<Opened>()("Opened", { customer: Schema.String }) {}
@@ -117,6 +119,7 @@ export const make = <
   const problem = StreamId.problemOfName(name, 128) ?? (name.includes("-") ? "has a hyphen" : undefined)
   if (problem !== undefined) throw new Error(`The category name ${JSON.stringify(name)} ${problem}`)
   const encodeId = Schema.encodeUnknownSync(options.id)
+  const decodeId = Schema.decodeUnknownOption(options.id)
   const category: Category<Name, Id, any, any, any> = {
     [TypeId]: TypeId,
     name,
@@ -131,7 +134,8 @@ export const make = <
           category
         }
       }
-    }
+    },
+    idOf: (streamId) => streamId.startsWith(`${name}-`) ? decodeId(streamId.slice(name.length + 1)) : Option.none()
   }
   return category
 }
@@ -201,5 +205,6 @@ export const raw: Category<"", never, RawEvent, RawEvent, never> = {
   [TypeId]: TypeId,
   name: "",
   codec: rawCodec,
-  stream: () => ref("", raw)
+  stream: () => ref("", raw),
+  idOf: () => Option.none()
 }

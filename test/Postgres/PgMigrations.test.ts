@@ -86,6 +86,24 @@ const useProjections = (store: Store) =>
     yield* projections.pause(inline.id)
   })
 
+/** Everything that a storage offers to snapshots. */
+const useSnapshots = (store: Store, id: string) =>
+  Effect.gen(function*() {
+    const { drop, list, load, resume, save } = store.storage.snapshots
+    const { streamId } = Notes.stream(id)
+    const range = { to: 9, limit: 9, bytes: 1000 }
+    const { page: { events: [event] }, truncatedBefore } = yield* resume(streamId, undefined, range)
+    const { eventId, position, streamVersion } = event!
+    const mark = { streamVersion, position, eventId, truncatedBefore }
+    assert.isTrue((yield* resume(streamId, mark, range)).holds)
+    const snapshot = { ...mark, streamId, name: "s", schemaVersion: 1, state: "{}" }
+    assert.isTrue(yield* save(snapshot))
+    assert.isTrue(yield* save(snapshot))
+    assert.strictEqual((yield* load(streamId, "s", range)).snapshot?.state, "{}")
+    assert.isTrue((yield* list({}, { after: undefined, limit: 1 }))[0]!.holds)
+    assert.strictEqual(yield* drop({ name: "s" }), 1)
+  })
+
 describe("PgMigrations", () => {
   it.live("lets twenty processes migrate an empty database at once", () =>
     Effect.gen(function*() {
@@ -321,6 +339,7 @@ describe("PgMigrations", () => {
       const { store: second } = yield* openStore(asRole.href, { log: 2 })
       assert.strictEqual((yield* second.append(Category.rawStream("x-1"), [])).position, 0)
       yield* useProjections(store)
+      yield* useSnapshots(store, "a")
 
       // nothing else
       const tables = yield* owner.sql<{ name: string }>`

@@ -5,6 +5,17 @@ import { promisify } from "node:util"
 
 /** What each example prints, as a user would run it: in a process of its own. */
 const printed: Record<string, string> = {
+  bank: `
+not open yet: NotOpen
+deposited: 1000
+no command: Withdraw, cents
+withdrawn: 700 left, version 3
+sent twice: 700 left, version 3
+of 10 withdrawals at once: 7 went through
+now: 0 at version 10
+at version 2: 1000
+at position 2: 1000`,
+
   "blue-green": `
 version 1: anna 600, ben 300
 seen meanwhile: 900 orders by version 1, 900 orders by version 2
@@ -14,6 +25,20 @@ version 1: anna 667, ben 333
 and forward again
 version 2: ben 333 for 29970, anna 667 for 8335
 left: version 2, 1000 events`,
+
+  cart: `
+nothing in it: Empty
+cup 1, tea 2 (version 3)
+two cups less: NotThatMany
+cup 1, tea 2, paid 1800
+checked out again: 0 events, version 4
+too late: AlreadyCheckedOut`,
+
+  cluster: `
+orders: 500, sold: 100, different tickets: 100
+ordered twice: 7, repeated: true
+one more: sold
+sold: 101 of 101, version 103`,
 
   dashboard: `
 2026-03-01  cancelled  1
@@ -47,6 +72,19 @@ the others: SoldOut, SoldOut`,
 alert-a-1: 2400 in BR, US, because of payment-8
 version 2 is live, and has looked at 15 events
 alerts, looked for twice: 1`,
+
+  given: `
+lends what is there: passed
+lends nothing twice: passed
+takes it back once: passed
+reminds after four weeks, and each week then: passed
+keeps the laws: passed
+plays a summer: passed
+and one that is wrong: given Borrowed { reader: "anna" }, when Return {}, other events were expected (- expected, + actual)
+  [
+    Returned {}
+-   Reminded {}
+  ]`,
 
   idempotency: `
 the same answer: version 1 and 1
@@ -145,6 +183,16 @@ by type: 6
 by tag: 3 4 5
 by prefix: 5
 a at version 2: 3, today: 2`,
+
+  seats: `
+redeemed the code: 1 of 3
+1a: reserved
+1b: reserved
+1c: NoCredit
+seats 1a, 1b; 50 left
+the flight is at version 2, the customer at 3
+1a for somebody else: SeatTaken
+asked twice: position 10 and 10`,
 
   shop: `
 placed twice: Stream order-7 is at version 1, expected no-stream

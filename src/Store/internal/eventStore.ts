@@ -16,6 +16,7 @@ import * as LogFilter from "../LogFilter.ts"
 import * as LogRange from "../LogRange.ts"
 import type { AppendCondition, AppendedEntry, LogStorage, Page, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
+import type { OwnBackground } from "./background.ts"
 import type { InlineAppends } from "./inline.ts"
 import { type OwnLogTail } from "./logTail.ts"
 import { byteLength, prepareAppend, tooLarge } from "./prepareAppend.ts"
@@ -27,8 +28,11 @@ type AnyStream = Category.StreamRef<never, unknown, any>
 /** The typed, checked, observed store on top of a storage: what all layers have in common. */
 export const makeStore = (
   storage: LogStorage,
-  tail: OwnLogTail,
-  inline: InlineAppends,
+  { background, inline, tail }: {
+    readonly tail: OwnLogTail
+    readonly inline: InlineAppends
+    readonly background: OwnBackground
+  },
   limits: Limits
 ): EventStore["Service"] => {
   const { appended: eventsAppended, observe, read: eventsRead } = makeTelemetry(storage.system)
@@ -222,9 +226,11 @@ export const makeStore = (
         Effect.tap(() => Effect.sync(() => tail.stored(0)))
       ),
 
+    limits,
     storage,
     tail,
-    inline: { register: inline.register }
+    inline: { register: inline.register },
+    background: { add: background.add }
   }
 }
 

@@ -28,6 +28,7 @@ import {
 import { MemoryLocks } from "./memoryLocks.ts"
 import { firstAfter, page } from "./memoryPage.ts"
 import { logLock, makeMemoryProjections } from "./memoryProjections.ts"
+import { makeMemorySnapshots } from "./memorySnapshots.ts"
 import { makeMemorySubscriptions } from "./memorySubscriptions.ts"
 import { Transaction, transactionEnded } from "./memoryTransaction.ts"
 import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
@@ -287,6 +288,31 @@ export const makeMemoryStorage = (): LogStorage => {
     return page(only, range, (event) => event.position, (event) => matches(filter, event) && !isHidden(event))
   }
 
+  const streamPage = (streamId: string, range: PageRange, staged: Transaction | undefined): Page => {
+    const stream = streams.get(streamId)
+    const stored = stream?.events ?? noEvents
+    const pending = stagedEvents(staged).filter((event) => event.streamId === streamId)
+    const hidden = stream?.truncatedBefore ?? 0
+    // what others stored meanwhile stands before what is staged
+    const events = pending.length === 0 ? stored : [
+      ...stored,
+      ...pending.map((event, i) => ({ ...event, streamVersion: stored.length + i + 1 }))
+    ]
+    return page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden)
+  }
+
+  const inTransaction = Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current) !== undefined))
+
+  const snapshots = makeMemorySnapshots({
+    stream: (streamId) => stateOf(streamId, undefined),
+    eventAt: (streamId, version) => streams.get(streamId)?.events[version - 1],
+    pageFrom: (streamId, from, range) =>
+      Effect.withFiber((fiber) =>
+        Effect.succeed(streamPage(streamId, { ...range, direction: "forward", from }, fiber.getRef(Current)))
+      ),
+    inTransaction
+  })
+
   const subscriptions = makeMemorySubscriptions({
     eventAt,
     transactionWith: (effect, ending) =>
@@ -371,22 +397,11 @@ export const makeMemoryStorage = (): LogStorage => {
       }),
 
     streamPage: (streamId, range) =>
-      Effect.withFiber((fiber) => {
-        const staged = fiber.getRef(Current)
-        const stream = streams.get(streamId)
-        if (stream?.tombstoned === true) return Exit.fail(new StreamTombstoned({ streamId }))
-        const stored = stream?.events ?? noEvents
-        const pending = stagedEvents(staged).filter((event) => event.streamId === streamId)
-        const hidden = stream?.truncatedBefore ?? 0
-        // what others stored meanwhile stands before what is staged
-        const events = pending.length === 0 ? stored : [
-          ...stored,
-          ...pending.map((event, i) => ({ ...event, streamVersion: stored.length + i + 1 }))
-        ]
-        return Exit.succeed(
-          page(events, range, (event) => event.streamVersion, (event) => event.streamVersion >= hidden)
-        )
-      }),
+      Effect.withFiber((fiber) =>
+        streams.get(streamId)?.tombstoned === true
+          ? Exit.fail(new StreamTombstoned({ streamId }))
+          : Exit.succeed(streamPage(streamId, range, fiber.getRef(Current)))
+      ),
 
     logPage: (filter, range) => Effect.sync(() => logPage(filter, range)),
 
@@ -428,7 +443,7 @@ export const makeMemoryStorage = (): LogStorage => {
 
     transaction: (effect) => staging(() => effect, (answer, staged, now) => Exit.map(end(staged, now), () => answer)),
 
-    inTransaction: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current) !== undefined)),
+    inTransaction,
 
     transactionDepth: Effect.withFiber((fiber) => Effect.succeed(fiber.getRef(Current)?.depth ?? 0)),
 
@@ -441,6 +456,8 @@ export const makeMemoryStorage = (): LogStorage => {
     patienceMillis: 0,
 
     projections: projections.storage,
+
+    snapshots,
 
     subscriptions
   }

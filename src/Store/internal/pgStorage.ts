@@ -13,6 +13,7 @@ import { listenTo } from "./pgListener.ts"
 import { makePgProjections } from "./pgProjections.ts"
 import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals.ts"
 import { makeSender } from "./pgSender.ts"
+import { makePgSnapshots } from "./pgSnapshots.ts"
 import { makePgSubscriptions } from "./pgSubscriptions.ts"
 import { noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
 
@@ -57,10 +58,11 @@ export const makePgStorage = Effect.fnUntraced(function*(
     }).pipe(Scope.provide(connections))
   const pool = yield* makePool(options.lanes)
   // what waits for a queue of deliveries must not keep appends waiting, nor a change that waits for a consumer other queues,
-  // nor one of them projections
-  const [deliveriesPool, projectionsPool, changesPool] = yield* Effect.all([
+  // nor one of them projections; and a snapshot may be large
+  const [deliveriesPool, projectionsPool, changesPool, snapshotsPool] = yield* Effect.all([
     makePool(options.lanes),
     makePool(options.lanes),
+    makePool(1),
     makePool(1)
   ])
   const gaveUp = yield* Deferred.make<never, StoreError>()
@@ -285,6 +287,16 @@ export const makePgStorage = Effect.fnUntraced(function*(
       isExclusive: options.isExclusive,
       transaction,
       logPage,
+      toPage
+    }),
+
+    snapshots: makePgSnapshots({
+      schema,
+      log,
+      query,
+      execute: (...statement) => execute(snapshotsPool, ...statement),
+      inTransaction,
+      staged,
       toPage
     }),
 

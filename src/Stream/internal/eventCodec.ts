@@ -1,8 +1,9 @@
-import { DateTime, Effect, Exit, Schema, SchemaAST } from "effect"
+import { DateTime, Effect, Exit, Schema } from "effect"
 import * as Event from "../../Event/Event.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
-import { hasForbiddenEscape } from "../../Event/JsonText.ts"
+import * as JsonCodec from "../../Event/JsonCodec.ts"
 import { RawEvent } from "../../Event/RawEvent.ts"
+import * as ShapeChain from "../../Event/ShapeChain.ts"
 import { type DecodeError, EventDecodeFailed, unknownEventType } from "../DecodeError.ts"
 import type { Position } from "../Position.ts"
 import type { Recorded } from "../Recorded.ts"
@@ -142,60 +143,22 @@ const maxSchemaVersion = 32767
 const isJson = Schema.is(Schema.Json)
 
 const compile = (type: Event.Any): CompiledType => {
-  const decoder = (schema: Schema.Constraint) =>
-    Schema.decodeUnknownEffect(Schema.toCodecJson(schema as Schema.Top)) as CompiledType["decoders"][number]
   const { current, shapes } = type
-  const codec = current && Schema.toCodecJson(current as unknown as Schema.Codec<unknown>)
-  if (current !== undefined && contains(SchemaAST.toEncoded(current.ast), SchemaAST.isObjectKeyword)) {
-    throw new Error(
-      `The event type ${type.tag} uses Schema.ObjectKeyword, which keeps nothing of a Date or a Map; use Schema.Json`
-    )
-  }
+  const problem = current && JsonCodec.problemOf(current)
+  if (problem !== undefined) throw new Error(`The event type ${type.tag} ${problem}`)
   return {
     type,
-    encode: codec && encoderOf(codec),
-    decoders: [...shapes, ...(current === undefined ? [] : [current])].map(decoder)
+    encode: current && JsonCodec.encoderOf(current),
+    decoders: [...shapes, ...(current === undefined ? [] : [current])].map(JsonCodec.decoderOf)
   }
-}
-
-/** Tells whether a schema or a part of it is one that `is` looks for. */
-const contains = (
-  ast: SchemaAST.AST,
-  is: (ast: SchemaAST.AST) => boolean,
-  seen: Set<SchemaAST.AST> = new Set()
-): boolean => {
-  if (seen.has(ast)) return false
-  seen.add(ast)
-  const some = (asts: ReadonlyArray<SchemaAST.AST>) => asts.some((ast) => contains(ast, is, seen))
-  if (is(ast)) return true
-  if (SchemaAST.isArrays(ast)) return some(ast.elements) || some(ast.rest)
-  if (SchemaAST.isObjects(ast)) return some([...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type))
-  if (SchemaAST.isUnion(ast)) return some(ast.types)
-  return SchemaAST.isSuspend(ast) && contains(ast.thunk(), is, seen)
-}
-
-const checkJson = Schema.decodeUnknownEffect(Schema.Json)
-
-const encoderOf = (codec: Schema.Codec<unknown, unknown>): NonNullable<CompiledType["encode"]> => {
-  const encode = Schema.encodeUnknownEffect(codec)
-  // Schema.Any lets everything through, and JSON.stringify would turn a Date into a text and a Map into nothing
-  return contains(Schema.toEncoded(codec).ast, SchemaAST.isAny)
-    ? (event) => Effect.flatMap(encode(event), checkJson)
-    : encode
 }
 
 const upcast = (
   { type }: CompiledType,
   oldest: Effect.Effect<unknown, unknown, any>,
   stored: StoredEvent
-): Effect.Effect<ReadonlyArray<any>, unknown, any> => {
-  const context: Event.Stored = { ...toRecorded(stored, undefined) }
-  let value = oldest
-  for (const step of type.steps.slice(stored.schemaVersion - 1)) {
-    value = Effect.flatMap(value, (shape) => step(shape, context))
-  }
-  return value as Effect.Effect<ReadonlyArray<any>, unknown, any>
-}
+): Effect.Effect<ReadonlyArray<any>, unknown, any> =>
+  ShapeChain.upcast<Event.Stored>(type.steps, stored.schemaVersion, oldest, { ...toRecorded(stored, undefined) })
 
 const toRecorded = <E>(stored: StoredEvent, event: E, part = 0, parts = 1): Recorded<E> => ({
   event,
@@ -236,15 +199,10 @@ const withoutTag = (encoded: any): unknown => {
 }
 
 const toText = (type: string, schemaVersion: number, value: unknown): Exit.Exit<EncodedEvent, string> => {
-  let data: string | undefined
-  try {
-    data = JSON.stringify(value)
-  } catch (cause) {
-    return Exit.fail(`has no JSON form: ${cause}`)
-  }
-  if (data === undefined) return Exit.fail("has no JSON form")
-  if (hasForbiddenEscape(data)) return Exit.fail("has a NUL character or a lone surrogate in a text")
-  return Exit.succeed({ type, schemaVersion, data })
+  const data = JsonCodec.toText(value)
+  return Exit.isSuccess(data)
+    ? Exit.succeed({ type, schemaVersion, data: data.value })
+    : data as Exit.Exit<never, string>
 }
 
 const place = (stored: StoredEvent) => ({

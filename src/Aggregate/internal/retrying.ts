@@ -1,0 +1,48 @@
+import { Effect, Schedule } from "effect"
+import { AppendConditionFailed, WrongExpectedVersion } from "../../Store/StoreError.ts"
+
+/** What another writer who was faster leads to. */
+export type AnyConflict = WrongExpectedVersion | AppendConditionFailed
+
+export const isConflict = (error: unknown): error is AnyConflict =>
+  error instanceof WrongExpectedVersion || error instanceof AppendConditionFailed
+
+/** When a decision is made again. */
+export type Retry = Schedule.Schedule<unknown, any>
+
+/** Short waits, then up to 50 ms; about five seconds of patience. */
+export const defaultRetry: Retry = Schedule.min([Schedule.exponential("1 millis"), Schedule.spaced("50 millis")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ times: 100 })
+)
+
+/** A conflict of the append of a decision, and nobody else's: what the decision itself fails with is its answer. */
+export class Conflicted {
+  readonly _tag = "Conflicted"
+  readonly conflict: AnyConflict
+  constructor(conflict: AnyConflict) {
+    this.conflict = conflict
+  }
+}
+
+/** Marks the conflicts of an append as those that lead to another attempt. */
+export const conflicting = <A, E, R>(append: Effect.Effect<A, E, R>): Effect.Effect<A, E | Conflicted, R> =>
+  Effect.mapError(append, (error) => isConflict(error) ? new Conflicted(error) : error)
+
+/** Makes attempts while they end in a conflict and the schedule allows; the last conflict is the answer then. */
+export const retrying = <A, E, R>(
+  attempt: Effect.Effect<A, E | Conflicted, R>,
+  schedule: Retry,
+  onRetry: Effect.Effect<void>
+): Effect.Effect<A, Exclude<E, Conflicted> | AnyConflict, R> => {
+  let attempts = 0
+  const judged = Effect.matchEffect(
+    Effect.andThen(Effect.suspend(() => attempts++ === 0 ? Effect.void : onRetry), attempt),
+    {
+      onSuccess: (answer) => Effect.succeed(Effect.succeed(answer)),
+      onFailure: (error): Effect.Effect<Effect.Effect<A, any>, AnyConflict> =>
+        error instanceof Conflicted ? Effect.fail(error.conflict) : Effect.succeed(Effect.fail(error))
+    }
+  )
+  return Effect.flatten(Effect.retry(judged, schedule))
+}
