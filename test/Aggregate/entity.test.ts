@@ -16,7 +16,7 @@ import {
   Schema,
   Stream
 } from "effect"
-import { Category, Decider, EventStore, type Limits, PgEventStore } from "effect-eventstore"
+import { Category, Decider, EventStore, type Limits, PgEventStore, Snapshot, SnapshotStore } from "effect-eventstore"
 import * as DeciderEntity from "effect-eventstore/Aggregate/DeciderEntity"
 import { type Sharding, SingleRunner, TestRunner } from "effect/cluster"
 import { TestClock } from "effect/testing"
@@ -294,6 +294,37 @@ describe("DeciderEntity", () => {
       assert.deepStrictEqual(begun, [7, 7])
     }))
 
+  it.live("saves its state behind the answers, as the decider does", () =>
+    Effect.gen(function*() {
+      const Ledger = Category.make("saved", { id: Schema.String, events: [Entered] })
+      const State = Schema.Struct({ sum: Schema.Int })
+      const entity = DeciderEntity.make(Decider.make(Ledger, {
+        // the schema of the state is that of the snapshot
+        snapshot: Snapshot.make({ name: "sums", state: State, policy: Snapshot.every(10) }),
+        commands: [Enter],
+        initial: { sum: 0 },
+        evolve: { Entered: ({ sum }, { by }) => ({ sum: sum + by }) },
+        decide: { Enter: ({ by }, { sum }) => [new Entered({ by, saw: sum, note: "" })] }
+      }))
+      const store = yield* Layer.build(EventStore.layerMemory)
+      // twice a cluster with nothing in memory
+      for (const sum of [25, 50]) {
+        yield* Effect.gen(function*() {
+          yield* many(25, () => entity.run("a", new Enter({ by: 1 })))
+          assert.strictEqual((yield* entity.run("a", new Enter({ by: 0 }))).state.sum, sum)
+        }).pipe(
+          Effect.provide(entity.toLayer().pipe(Layer.provideMerge(TestRunner.layer)), { local: true }),
+          Effect.provide(store)
+        )
+      }
+      // it is saved behind the answers
+      yield* Stream.runCollect(SnapshotStore.list()).pipe(
+        Effect.map((saved) => saved.some(({ holds, streamVersion }) => holds && streamVersion >= 40)),
+        Effect.repeat({ until: (isSaved: boolean) => isSaved }),
+        Effect.provide(store)
+      )
+    }))
+
   it("throws where what is sent has no schema", () => {
     const Ledger = Category.make("unsent", { id: Schema.String, events: [Entered] })
     const parts = {
@@ -344,69 +375,75 @@ describe("DeciderEntity", () => {
       }).pipe(Effect.provide(entity.toLayer().pipe(Layer.provideMerge(cluster)), { local: true }))
     }), 60_000)
 
-  it.live("loses nothing acknowledged and decides nothing twice when a node is killed", () =>
-    Effect.gen(function*() {
-      const url = yield* TestPostgres.url
-      const ports = yield* Effect.promise(() => Promise.all([freePort(), freePort(), freePort()]))
-      yield* Effect.provide(
-        EventStore,
-        PgEventStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url) }))),
-        { local: true }
-      )
-      const nodes = yield* Effect.forEach(ports, (port) => Child.start("ledgerNode.ts", url, String(port)), {
-        concurrency: "unbounded"
-      })
-      yield* Effect.promise(() => Promise.all(nodes.map((node) => node.hasWritten(1))))
-      const ids = ["a", "b", "c", "d", "e", "f"]
-      const acknowledged = new Map<string, { readonly id: string; readonly version: number; readonly by: number }>()
-      yield* Effect.gen(function*() {
-        const store = yield* EventStore
-        let isOver = false
-        const caller = (caller: number) =>
-          Effect.gen(function*() {
-            for (let i = 0; !isOver; i++) {
-              const id = ids[(caller + i) % ids.length]!
-              const commandId = `${caller}.${i}`
-              const by = i % 7 === 0 ? -3 : 1 + i % 5
-              // who loses patience asks again, under the same id
-              const ran = yield* shared.entity.run(id, new Enter({ by, note: commandId }), { commandId }).pipe(
-                Effect.timeout("3 seconds"),
-                Effect.retry({ while: (error) => error._tag !== "Overdrawn" }),
-                Effect.catchTag("Overdrawn", () => Effect.succeed(undefined))
-              )
-              if (ran !== undefined) acknowledged.set(commandId, { id, version: ran.version, by })
-            }
-          })
-        const callers = yield* Effect.forkChild(many(24, caller))
-        const until = (enough: number) =>
-          Effect.suspend(() => acknowledged.size < enough ? Effect.fail("not yet") : Effect.void).pipe(
-            Effect.retry(Schedule.spaced("20 millis"))
-          )
-        yield* until(500)
-        yield* Effect.promise(() => nodes[0].kill())
-        // all ids are served again, those of the dead one, too
-        yield* Effect.forEach(ids, (id) => shared.entity.run(id, new Enter({ by: 0 })), { concurrency: "unbounded" })
-        yield* until(acknowledged.size + 500)
-        yield* Effect.promise(() => nodes[1]!.kill())
-        yield* Effect.forEach(ids, (id) => shared.entity.run(id, new Enter({ by: 0 })), { concurrency: "unbounded" })
-        yield* until(acknowledged.size + 500)
-        isOver = true
-        yield* Fiber.join(callers)
+  it.live(
+    "loses nothing acknowledged and decides nothing twice when a node is killed, and another one leaves",
+    () =>
+      Effect.gen(function*() {
+        const url = yield* TestPostgres.url
+        const ports = yield* Effect.promise(() => Promise.all([freePort(), freePort(), freePort()]))
+        yield* Effect.provide(
+          EventStore,
+          PgEventStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url) }))),
+          { local: true }
+        )
+        const nodes = yield* Effect.forEach(ports, (port) => Child.start("ledgerNode.ts", url, String(port)), {
+          concurrency: "unbounded"
+        })
+        yield* Effect.promise(() => Promise.all(nodes.map((node) => node.hasWritten(1))))
+        const ids = ["a", "b", "c", "d", "e", "f"]
+        const acknowledged = new Map<string, { readonly id: string; readonly version: number; readonly by: number }>()
+        yield* Effect.gen(function*() {
+          const store = yield* EventStore
+          let isOver = false
+          const caller = (caller: number) =>
+            Effect.gen(function*() {
+              for (let i = 0; !isOver; i++) {
+                const id = ids[(caller + i) % ids.length]!
+                const commandId = `${caller}.${i}`
+                const by = i % 7 === 0 ? -3 : 1 + i % 5
+                // who loses patience asks again, under the same id
+                const ran = yield* shared.entity.run(id, new Enter({ by, note: commandId }), { commandId }).pipe(
+                  Effect.timeout("3 seconds"),
+                  Effect.retry({ while: (error) => error._tag !== "Overdrawn" }),
+                  Effect.catchTag("Overdrawn", () => Effect.succeed(undefined))
+                )
+                if (ran !== undefined) acknowledged.set(commandId, { id, version: ran.version, by })
+              }
+            })
+          const callers = yield* Effect.forkChild(many(24, caller))
+          const until = (enough: number) =>
+            Effect.suspend(() => acknowledged.size < enough ? Effect.fail("not yet") : Effect.void).pipe(
+              Effect.retry(Schedule.spaced("20 millis"))
+            )
+          yield* until(500)
+          yield* Effect.promise(() => nodes[0].kill())
+          // all ids are served again, those of the dead one, too
+          yield* Effect.forEach(ids, (id) => shared.entity.run(id, new Enter({ by: 0 })), { concurrency: "unbounded" })
+          yield* until(acknowledged.size + 500)
+          // this one leaves in good order
+          nodes[1]!.signal("SIGTERM")
+          yield* Effect.promise(() => nodes[1]!.ended)
+          yield* Effect.forEach(ids, (id) => shared.entity.run(id, new Enter({ by: 0 })), { concurrency: "unbounded" })
+          yield* until(acknowledged.size + 500)
+          isOver = true
+          yield* Fiber.join(callers)
 
-        const once = new Map<string, { readonly id: string; readonly version: number; readonly by: number }>()
-        for (const id of ids) {
-          const stored = yield* Stream.runCollect(store.read(shared.Ledger.stream(id)))
-          assertInTurn(stored.map(({ event }) => event))
-          for (const { event: { by, note }, streamVersion } of stored) {
-            if (note === "") continue
-            assert.isFalse(once.has(note), note)
-            once.set(note, { id, version: streamVersion, by })
+          const once = new Map<string, { readonly id: string; readonly version: number; readonly by: number }>()
+          for (const id of ids) {
+            const stored = yield* Stream.runCollect(store.read(shared.Ledger.stream(id)))
+            assertInTurn(stored.map(({ event }) => event))
+            for (const { event: { by, note }, streamVersion } of stored) {
+              if (note === "") continue
+              assert.isFalse(once.has(note), note)
+              once.set(note, { id, version: streamVersion, by })
+            }
           }
-        }
-        assert.strictEqual(once.size, acknowledged.size)
-        for (const [commandId, answer] of acknowledged) assert.deepStrictEqual(once.get(commandId), answer, commandId)
-      }).pipe(Effect.provide(cluster(url), { local: true }))
-    }), 60_000)
+          assert.strictEqual(once.size, acknowledged.size)
+          for (const [commandId, answer] of acknowledged) assert.deepStrictEqual(once.get(commandId), answer, commandId)
+        }).pipe(Effect.provide(cluster(url), { local: true }))
+      }),
+    60_000
+  )
 })
 
 const freePort = () =>
