@@ -95,6 +95,8 @@ export interface EventType<in out Tag extends string, out In, out Out, out R> {
   readonly shapes: ReadonlyArray<Shape>
   /** From the shape of version `i + 1` to the next one; the last step yields an array of current events. */
   readonly steps: ReadonlyArray<Step>
+  /** Whether reading passes over all of its stored events, unread and of whatever version: see {@link dropped}. */
+  readonly isDropped: boolean
 }
 
 /**
@@ -220,7 +222,8 @@ export const oldest = <S extends Shape>(shape: S): Chain<S["Type"], S["DecodingS
   chain({ shapes: [shape], steps: [] })
 
 /**
- * An event type of the past whose stored events are of no use any more: reading passes over them.
+ * An event type of the past whose stored events are of no use any more: reading passes over them, whatever
+ * their version.
  *
  * **Example**
  * ```ts
@@ -231,8 +234,10 @@ export const oldest = <S extends Shape>(shape: S): Chain<S["Type"], S["DecodingS
  * @category constructors
  * @since 0.1.0
  */
-export const dropped = <const Tag extends string>(tag: Tag): EventType<Tag, never, never, never> =>
-  make(tag, undefined, [Schema.Unknown], [() => Effect.succeed([])])
+export const dropped = <const Tag extends string>(tag: Tag): EventType<Tag, never, never, never> => ({
+  ...make(tag, undefined, [Schema.Unknown], [() => Effect.succeed([])]),
+  isDropped: true
+})
 
 /**
  * Key of the tags that an event declares: what a dynamic consistency boundary asks for.
@@ -282,7 +287,8 @@ const make = <Tag extends string>(
   schemaVersion: shapes.length + (current === undefined ? 0 : 1),
   current,
   shapes,
-  steps
+  steps,
+  isDropped: false
 })
 
 const absent = (): never => {

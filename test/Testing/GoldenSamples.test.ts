@@ -111,6 +111,15 @@ describe("GoldenSamples", () => {
       assert.match(newer!, /^cart: Added version 4 is not declared any more/)
     }))
 
+  it.effect("needs no sample of a dropped type, and minds none, of whatever version", () =>
+    Effect.gen(function*() {
+      const category = Category.make("cart", { id: Schema.String, events: [Opened, Event.dropped("Added")] })
+      const verify = (samples: ReadonlyArray<unknown>) =>
+        Effect.flatMap(fileOf({ samples }), (file) => GoldenSamples.verify([category], { file }))
+      assert.strictEqual(yield* verify(good), 4)
+      assert.strictEqual(yield* verify([good[0]]), 1)
+    }))
+
   it.effect("leaves samples of other categories alone", () =>
     Effect.gen(function*() {
       const other = { category: "other", type: "Any", schemaVersion: 9, data: null }

@@ -267,6 +267,20 @@ describe("SchemaGuard", () => {
       assert.strictEqual(yield* SchemaGuard.verify({ categories: [right] }, { file, write: true }), 5)
     }))
 
+  it.effect("lets a type of several versions be dropped, and keeps what they were for who takes it up again", () =>
+    Effect.gen(function*() {
+      const file = yield* freshFile
+      yield* SchemaGuard.verify({ categories: [Cart] }, { file, write: true })
+      const before = Fs.readFileSync(file, "utf8")
+      const dropped = categoryOf(Opened, Event.dropped("Added"), Event.dropped("Debugged"))
+      assert.strictEqual(yield* SchemaGuard.verify({ categories: [dropped] }, { file }), 3)
+      assert.strictEqual(yield* SchemaGuard.verify({ categories: [dropped] }, { file, write: true }), 3)
+      assert.strictEqual(Fs.readFileSync(file, "utf8"), before)
+      assert.strictEqual(yield* SchemaGuard.verify({ categories: [Cart] }, { file }), 5)
+      const gone = yield* Effect.flip(SchemaGuard.verify({ categories: [categoryOf(Opened)] }, { file }))
+      assert.lengthOf(gone.problems, 4)
+    }))
+
   it.effect("leaves other categories and snapshots alone", () =>
     Effect.gen(function*() {
       const file = yield* freshFile

@@ -82,6 +82,7 @@ export const makeCodec = (
     },
     decode: (stored, into) => {
       const compiled = types.get(stored.type)
+      if (compiled?.type.isDropped === true) return undefined
       const version = stored.schemaVersion
       const decoder = compiled?.decoders[version - 1]
       if (compiled === undefined || decoder === undefined) {
