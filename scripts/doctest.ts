@@ -1,6 +1,7 @@
 /**
  * Examples that cannot rot: type-checks every `ts` block of the docstrings in `src/`, of `README.md` and of `docs/`, and
- * runs those of the README and of `docs/` that are marked `ts run`. A block is a module of its own.
+ * runs those of the README and of `docs/` that are marked `ts run`. A block is a module of its own. Where a `text` block follows
+ * one that is run, that is what it has to print.
  */
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -14,20 +15,25 @@ interface Block {
   readonly line: number // of the first line of code, from 1
   readonly code: string
   readonly run: boolean
+  /** What it has to print, where that is said. */
+  readonly prints: string | undefined
 }
 
 const fence = /^(?<indent>[ \t]*(?:\* ?)?)```ts(?<run> run)?[ \t]*\n(?<code>[^]*?)^[ \t]*(?:\* ?)?```[ \t]*$/gm
+const output = /^\s*```text\n(?<text>[^]*?)^```$/my
 
 const blocksOf = (source: string): ReadonlyArray<Block> => {
   const text = readFileSync(join(root, source), "utf8")
   return Array.from(text.matchAll(fence), (match) => {
     const isDocstring = source.endsWith(".ts")
     const code = match.groups?.["code"] ?? ""
+    output.lastIndex = match.index + match[0].length
     return {
       source,
       line: text.slice(0, match.index).split("\n").length + 1,
       code: isDocstring ? code.replaceAll(/^[ \t]*\* ?/gm, "") : code,
-      run: !isDocstring && match.groups?.["run"] !== undefined
+      run: !isDocstring && match.groups?.["run"] !== undefined,
+      prints: output.exec(text)?.groups?.["text"]
     }
   })
 }
@@ -38,10 +44,20 @@ const fileOf = (block: Block) => `${block.source.replaceAll(/[\\/]/g, "__")}__${
 const translate = (output: string) =>
   output.replaceAll(/(?:\S*[\\/])?([^\s\\/]+)__\d+\.ts(?=[(:])/g, (_, name: string) => name.replaceAll("__", "/"))
 
-const node = (...args: ReadonlyArray<string>): boolean => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" })
-  if (status !== 0) console.error(translate(stdout + stderr))
-  return status === 0
+/** What it printed; `undefined` where it failed. */
+const node = (...args: ReadonlyArray<string>): string | undefined => {
+  const env = { ...process.env, FORCE_COLOR: "0" } // what is printed is compared
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8", env })
+  if (status === 0) return stdout
+  console.error(translate(stdout + stderr))
+  return undefined
+}
+
+const isRight = (block: Block): boolean => {
+  const printed = node("--conditions=source", join(temp, fileOf(block)))
+  if (printed === undefined || block.prints === undefined || printed === block.prints) return printed !== undefined
+  console.error(`${block.source}:${block.line} prints\n${printed}and not\n${block.prints}`)
+  return false
 }
 
 const blocks = globSync(["src/**/*.ts", "README.md", "docs/**/*.md"], { cwd: root })
@@ -57,10 +73,8 @@ writeFileSync(
   JSON.stringify({ extends: "../../tsconfig.json", compilerOptions: { noUnusedLocals: false }, include: ["*.ts"] })
 )
 
-const typed = blocks.length === 0 || node("node_modules/typescript/bin/tsc", "-p", temp)
-const failed = typed
-  ? blocks.filter((block) => block.run).filter((block) => !node("--conditions=source", join(temp, fileOf(block))))
-  : []
+const typed = blocks.length === 0 || node("node_modules/typescript/bin/tsc", "-p", temp) !== undefined
+const failed = typed ? blocks.filter((block) => block.run && !isRight(block)) : []
 for (const block of failed) console.error(`${block.source}:${block.line} failed when run`)
 console.log(`${blocks.length} examples type-checked, ${blocks.filter((block) => block.run).length} to run`)
 if (!typed || failed.length > 0) process.exitCode = 1
