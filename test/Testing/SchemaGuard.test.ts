@@ -114,6 +114,25 @@ describe("SchemaGuard", () => {
     { at: Date },
     /at is read as date now, and was read as it is stored/
   )
+  breaks(
+    "a date is read as the text that is stored",
+    { at: Date },
+    { at: String },
+    /at is read as it is stored now, and was read as date/
+  )
+  breaks("a number is read as the text that is stored", { n: FiniteFromString }, { n: String }, /n is read as it is/)
+  breaks(
+    "one of several is read as the text that is stored",
+    { at: NullOr(Date) },
+    { at: NullOr(String) },
+    /at is read as it is stored now, and was read as date/
+  )
+  breaks(
+    "a text may be read as a date",
+    { at: String },
+    { at: Schema.Union([Date, String]) },
+    /at may be read as date now, and what is stored was read as string/
+  )
   breaks("a number is stored as a text", { n: Schema.Finite }, { n: FiniteFromString }, /n is read as number now/)
   breaks(
     "a value is no longer allowed",
@@ -157,6 +176,8 @@ describe("SchemaGuard", () => {
   isHarmless("an optional field is added", {}, { by: optionalKey(String) }, /by was added and may be missing/)
   isHarmless("a field may be missing", { by: String }, { by: optionalKey(String) }, /by may be missing now/)
   isHarmless("a value may be null", { by: String }, { by: NullOr(String) }, /by may be null now as well/)
+  isHarmless("a date may be null", { at: Date }, { at: NullOr(Date) }, /at may be null now as well/)
+  isHarmless("a whole number may be null", { n: Int }, { n: NullOr(Int) }, /n may be null now as well/)
   isHarmless("a value is allowed", { kind: Literals(["a"]) }, { kind: Literals(["a", "b"]) }, /may be "b" now as well/)
   isHarmless("a value may be any text", { kind: Literals(["a", "b"]) }, { kind: String }, /may be string now as well/)
   isHarmless("a check is gone", { n: Int }, { n: Schema.Finite }, /n no longer has to pass isInt/)
@@ -167,6 +188,8 @@ describe("SchemaGuard", () => {
     /n no longer has to pass[^]*t no longer has to pass/
   )
   isHarmless("a whole number may be any", { n: Int }, { n: Number }, /may be "-Infinity" or "Infinity" or "NaN" now/)
+  isHarmless("a date may be anything", { at: Date }, { at: Schema.Json }, /at may be anything now/)
+  isHarmless("a date may be anything that is unknown", { at: Date }, { at: Schema.Unknown }, /at may be anything now/)
   isHarmless("a value may be anything", { n: Int }, { n: Schema.Json }, /n may be anything now/)
 
   isNone("descriptions", { by: String }, { by: String.annotate({ title: "By", description: "who", examples: ["a"] }) })

@@ -188,16 +188,12 @@ export const changes = (before: Shape, after: Shape, path = ""): ReadonlyArray<C
   const breaking = (text: string): ReadonlyArray<Change> => [{ text: `${at(path)} ${text}`, isHarmless: false }]
   if (after === "json" || after === "any") return harmless(`may be anything now, and was ${say(before)}`)
   const [was, is] = [refined(before), refined(after)]
-  if (was.as !== is.as || textOf(was.checks) !== textOf(is.checks)) {
+  // the members of a union are read each in its own way
+  const isUnion = membersOf(before).length > 1 || membersOf(after).length > 1
+  if (!isUnion && (was.as !== is.as || textOf(was.checks) !== textOf(is.checks))) {
     const found: Array<Change> = [...changes(was.of, is.of, path)]
     if (was.as !== is.as) {
-      found.push(
-        ...is.as === undefined
-          ? harmless(`is no longer read as ${was.as}, but as it is stored`)
-          : breaking(
-            `is read as ${is.as} now, and was read ${was.as === undefined ? "as it is stored" : `as ${was.as}`}`
-          )
-      )
+      found.push(...breaking(`is read ${readAs(is.as)} now, and was read ${readAs(was.as)}`))
     }
     for (const check of without(was.checks, is.checks)) found.push(...harmless(`no longer has to pass ${say(check)}`))
     for (const check of without(is.checks, was.checks)) {
@@ -206,7 +202,7 @@ export const changes = (before: Shape, after: Shape, path = ""): ReadonlyArray<C
     }
     return found
   }
-  const [old, now] = [was.of, is.of]
+  const [old, now] = isUnion ? [before, after] : [was.of, is.of]
   if (typeof old === "object" && typeof now === "object") {
     if ("fields" in old && "fields" in now) return changesOfFields(old, now, path)
     if ("elements" in old && "elements" in now) {
@@ -222,9 +218,20 @@ export const changes = (before: Shape, after: Shape, path = ""): ReadonlyArray<C
     }
   }
   const [olds, nows] = [membersOf(old), membersOf(now)]
-  const gone = olds.filter((shape) => !nows.some((other) => fits(shape, other)))
-  const added = without(nows, olds) as ReadonlyArray<Shape>
-  if (gone.length === 0) return harmless(`may be ${added.map(say).join(" or ")} now as well`)
+  const isWidened = (shape: Shape) => olds.length === 1 && isLooserThan(olds[0]!, shape)
+  const gone = olds.filter((shape) => !nows.some((other) => fits(shape, other) || isWidened(other)))
+  const added = (without(nows, olds) as ReadonlyArray<Shape>).filter((shape) => !isWidened(shape))
+  if (gone.length === 0) {
+    // of two that are stored alike the first one reads it, and the order of members is no part of a shape
+    const rival = added.find((shape) =>
+      refined(shape).as !== undefined && olds.some((old) => isStoredAlike(old, shape))
+    )
+    if (rival !== undefined) {
+      const read = olds.filter((old) => isStoredAlike(old, rival)).map((old) => readAs(refined(old).as ?? say(old)))
+      return breaking(`may be read ${readAs(refined(rival).as)} now, and what is stored was read ${read.join(" or ")}`)
+    }
+    return harmless(`may be ${added.map(say).join(" or ")} now as well`)
+  }
   // the same member with another inside
   if (olds.length > 1 && gone.length === 1 && added.length === 1) {
     return changes(gone[0]!, added[0]!, path)
@@ -297,6 +304,17 @@ const membersOf = (shape: Shape): ReadonlyArray<Shape> =>
 const fits = (shape: Shape, other: Shape): boolean =>
   textOf(shape) === textOf(other) ||
   (typeof shape === "object" && "literal" in shape && typeof shape.literal === other)
+
+const isStoredAlike = (shape: Shape, other: Shape): boolean => textOf(refined(shape).of) === textOf(refined(other).of)
+
+/** Whether all that one shape allows is read by another as it was. */
+const isLooserThan = (before: Shape, after: Shape): boolean => {
+  const [was, is] = [refined(before), refined(after)]
+  return was.as === is.as && isStoredAlike(before, after) &&
+    without(is.checks, was.checks).every((check) => was.checks.some((other) => isLooser(other, check)))
+}
+
+const readAs = (as: string | undefined): string => as === undefined ? "as it is stored" : `as ${as}`
 
 const without = (all: ReadonlyArray<unknown>, some: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
   const known = new Set(some.map(textOf))
