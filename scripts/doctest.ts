@@ -20,7 +20,7 @@ interface Block {
 }
 
 const fence = /^(?<indent>[ \t]*(?:\* ?)?)```ts(?<run> run)?[ \t]*\n(?<code>[^]*?)^[ \t]*(?:\* ?)?```[ \t]*$/gm
-const output = /^\s*```text\n(?<text>[^]*?)^```$/my
+const output = /\s*```text\n(?<text>[^]*?)^```$/my
 
 const blocksOf = (source: string): ReadonlyArray<Block> => {
   const text = readFileSync(join(root, source), "utf8")
