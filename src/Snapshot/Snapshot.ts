@@ -291,7 +291,7 @@ export interface Snapshot<in out S, out R> {
   /** Version of the shape that is saved now, from 1. */
   readonly schemaVersion: number
   readonly policy: Policy
-  /** The shapes that decode, oldest first; the last one is today's, and has the version above. */
+  /** The shapes that decode, oldest first; the last one is today's, and has the version above. Of a raised version only that. */
   readonly shapes: ReadonlyArray<Schema.Constraint>
   /** The state as a JSON text; fails with what is wrong with it. */
   readonly encode: (state: S) => Effect.Effect<string, string>
@@ -308,11 +308,12 @@ export type Any = Snapshot<any, any>
  * Declares how a state is saved.
  *
  * **Details** `name` tells several states of one stream apart: 1 to 128 printable characters. `state` is its schema, or a chain
- * of shapes. `version` is that of today's shape; default is the length of the chain. What was saved in a shape that the chain
- * does not have is ignored. Default `policy` is `every(100)`.
+ * of shapes, which are numbered from 1. `version` is that of today's shape; default is its number in the chain. What was saved in
+ * a version that is not known is ignored. Default `policy` is `every(100)`.
  *
- * **Gotchas** Raise `version` when the same events fold into another state, though its shape stays: what was saved before is
- * ignored then. Nothing else can tell. Throws where a part of the declaration is not allowed: a mistake in the program, not in
+ * **Gotchas** Raise `version` when the same events fold into another state, though its shape stays: all that was saved before is
+ * ignored then, and older shapes of a chain with it, as they lead to the state that was wrong. Nothing else can tell. From then
+ * on each further shape needs a higher `version`, too: without one, the numbers of a chain begin anew. Throws where a part of the declaration is not allowed: a mistake in the program, not in
  * its input.
  *
  * **Example**
@@ -349,15 +350,19 @@ export const make = <const M extends Member>(options: {
   if (!Number.isInteger(schemaVersion) || schemaVersion > 32767 || schemaVersion <= shapes.length) {
     refuse(`has the version ${schemaVersion}: ${shapes.length + 1} to 32767 are allowed`)
   }
-  const first = schemaVersion - shapes.length
+  // a raised version: what was saved before means something else, whatever shape it has
+  const isRaised = schemaVersion > shapes.length + 1
+  const first = isRaised ? schemaVersion : 1
+  const known = isRaised ? [schema] : [...shapes, schema]
   const encode = JsonCodec.encoderOf(schema)
-  const decoders = [...shapes, schema].map(JsonCodec.decoderOf)
+  const upcasts = isRaised ? [] : steps
+  const decoders = known.map(JsonCodec.decoderOf)
   return {
     [TypeId]: TypeId,
     name,
     schemaVersion,
     policy: policy ?? every(100),
-    shapes: [...shapes, schema],
+    shapes: known,
     encode: (state) =>
       Effect.matchEffect(encode(state), {
         onFailure: (error) => Effect.fail(`does not fit its schema: ${error.message}`),
@@ -369,10 +374,10 @@ export const make = <const M extends Member>(options: {
       const index = stored.schemaVersion - first
       const decode = decoders[index]
       if (decode === undefined) {
-        const known = first === schemaVersion ? `version ${first} is` : `versions ${first} to ${schemaVersion} are`
-        return Effect.fail(fail(`only ${known} known`, undefined))
+        const which = first === schemaVersion ? `version ${first} is` : `versions ${first} to ${schemaVersion} are`
+        return Effect.fail(fail(`only ${which} known`, undefined))
       }
-      return Effect.suspend(() => ShapeChain.upcast(steps, index + 1, decode(JSON.parse(state)), stored)).pipe(
+      return Effect.suspend(() => ShapeChain.upcast(upcasts, index + 1, decode(JSON.parse(state)), stored)).pipe(
         // whatever goes wrong, even a schema or a text that throws: the state is in the events
         Effect.catchCause((cause) => {
           const reason = cause.reasons.find((reason) => reason._tag !== "Interrupt")

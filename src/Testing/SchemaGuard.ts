@@ -133,6 +133,8 @@ interface Wanted {
   readonly path: readonly [owner: string, type: string]
   readonly version: number
   readonly isCurrent: boolean
+  /** Whether another shape of the snapshot gets the next number by itself. */
+  readonly isChained?: boolean | undefined
   readonly shape: Shape
   /** How an event type is declared today. */
   readonly type?: Event.Any | undefined
@@ -157,6 +159,7 @@ const wantedOf = ({ categories = [], snapshots = [] }: Guarded): ReadonlyArray<W
       path: [name, "state"],
       version: schemaVersion - shapes.length + i + 1,
       isCurrent: i === shapes.length - 1,
+      isChained: schemaVersion === shapes.length,
       shape: shapeOf(schema)
     }))
   )
@@ -208,12 +211,18 @@ const adviceFor = ({ isCurrent, path: [, type], type: declared, version }: Wante
     `add the fields as they were to the chain with ${chain} and end it with .current(${name}, upcast). ${unlessNew}`
 }
 
-const adviceForSnapshot = ({ isCurrent, version }: Wanted): string =>
-  isCurrent
-    ? `A saved state has to be what a fold of all events says: raise its version to ${version + 1}, ` +
-      `with the shape before in front (Snapshot.oldest(before).current(state, upcast)), or without it to fold anew. ${unlessNew}`
-    : `It is a version of the past: put it back as it was, or take it out of the chain, and those states are folded anew. ` +
-      unlessNew
+const adviceForSnapshot = ({ isChained, isCurrent, version }: Wanted): string => {
+  if (!isCurrent) {
+    return `It is a version of the past: put it back as it was, or take it out of the chain and raise the version, ` +
+      `and those states are folded anew. ${unlessNew}`
+  }
+  const raised = `raise its version (version: ${version + 1}), and all states are folded anew`
+  return `A saved state has to be what a fold of all events says: ` +
+    `${
+      isChained ? `put the shape before in front (Snapshot.oldest(before).current(state, upcast)), or ` : ""
+    }${raised}. ` +
+    unlessNew
+}
 
 /** Versions in the file that nothing declares any more. Of a snapshot that costs a fold, and no data. */
 const vanished = (

@@ -72,8 +72,35 @@ describe("Snapshot", () => {
     const chained = Snapshot.make({ name: "a", state })
     assert.strictEqual(chained.schemaVersion, 3)
     assert.deepStrictEqual(chained.shapes, [Schema.String, Schema.Int, Texts])
-    assert.strictEqual(Snapshot.make({ name: "a", state, version: 9 }).schemaVersion, 9)
+    assert.strictEqual(Snapshot.make({ name: "a", state, version: 3 }).shapes.length, 3)
+    // what was saved before it was raised means something else
+    const raised = Snapshot.make({ name: "a", state, version: 9 })
+    assert.deepStrictEqual([raised.schemaVersion, raised.shapes], [9, [Texts]])
   })
+
+  it.effect("never reads with a raised version what an older program saved, whatever shape it has", () =>
+    Effect.gen(function*() {
+      const Totals = Schema.Struct({ cents: Schema.Int, last: Schema.optionalKey(Schema.String) })
+      const state = Snapshot.oldest(Schema.Struct({ cents: Schema.Int })).current(Totals, ({ cents }) => ({ cents }))
+      const decode = (version: number | undefined, schemaVersion: number) =>
+        Effect.result(
+          Snapshot.make({ name: "a", state, version }).decode({
+            name: "a",
+            streamId: "s-1",
+            streamVersion: 1,
+            schemaVersion,
+            state: `{"cents":1,"last":"tea"}`
+          })
+        )
+      assert.strictEqual((yield* decode(undefined, 1))._tag, "Success")
+      assert.strictEqual((yield* decode(2, 2))._tag, "Success")
+      for (const older of [1, 2]) {
+        const result = yield* decode(3, older)
+        assert.strictEqual(result._tag, "Failure", `version ${older}`)
+      }
+      assert.strictEqual((yield* decode(3, 3))._tag, "Success")
+      assert.strictEqual((yield* decode(3, 4))._tag, "Failure")
+    }))
 
   it.effect("says why one does not decode", () =>
     Effect.gen(function*() {

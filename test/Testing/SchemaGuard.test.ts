@@ -322,10 +322,19 @@ describe("SchemaGuard", () => {
       yield* SchemaGuard.verify(totals({ name: "totals", state: before }), { file, write: true })
       const same = totals({ name: "totals", state: after })
       const { message } = yield* Effect.flip(SchemaGuard.verify(same, { file, write: true }))
-      assert.match(message, /the snapshot totals version 1 has changed:\n  - last was added[^]*raise its version to 2/)
+      assert.match(
+        message,
+        /the snapshot totals version 1 has changed:\n  - last was added[^]*Snapshot\.oldest[^]*version: 2/
+      )
       const raised = totals({ name: "totals", state: after, version: 2 })
       assert.strictEqual(yield* SchemaGuard.verify(raised, { file, write: true }), 1)
       assert.strictEqual(yield* SchemaGuard.verify(raised, { file }), 1)
+      const again = yield* Effect.flip(
+        SchemaGuard.verify(totals({ name: "totals", state: before, version: 2 }), { file })
+      )
+      // a chain would begin with a version 1 that is none of it
+      assert.match(again.message, /the snapshot totals version 2 has changed[^]*version: 3/)
+      assert.notMatch(again.message, /Snapshot\.oldest/)
     }))
 
   it.effect("says that a file is none of shapes", () =>
