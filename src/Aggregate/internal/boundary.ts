@@ -13,6 +13,7 @@ import type { Boundary, DecidedOn, Participants, Ran, RunOptions } from "../Boun
 import { foldedOf } from "./aggregate.ts"
 import { eventIdOf, findAnswer } from "./answering.ts"
 import { type Folded, load, loadAsOf, type Loaded, reload } from "./loading.ts"
+import { readBack } from "./readingBack.ts"
 import { conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
 import { checkCommandId, checkStream, decidedOf, metadataOf, withIds } from "./running.ts"
 import { advance, saveIfDue } from "./saving.ts"
@@ -76,7 +77,8 @@ export const make = (
               : yield* Effect.fail(decided.failure)
           }
           // before they are stored: what cannot be folded must not be
-          const next = parts.map(({ folded }, i) => events[i]!.reduce(folded.evolve, states[i]!.state))
+          const read = yield* Effect.forEach(parts, ({ folded }, i) => readBack(folded.stream, events[i]!))
+          const next = parts.map(({ folded }, i) => read[i]!.reduce(folded.evolve, states[i]!.state))
           const ids = commandId === undefined ? undefined : eventIdOf(ownerOf(name), commandId)
           const news = split(yield* withIds(events.flat(), ids), events)
           const appended = yield* conflicting(store.appendAll(entriesOf(parts, states, news))).pipe(
@@ -98,7 +100,7 @@ export const make = (
                   saveIfDue(store, folded, loaded)
               ))
           const stored = news.flatMap((events, i) =>
-            decidedOf(events, appended[i]!).map((event) => ({ ...event, streamId: appended[i]!.streamId }))
+            decidedOf(events, appended[i]!, read[i]!).map((event) => ({ ...event, streamId: appended[i]!.streamId }))
           )
           return ranOf(parts, after, stored, false)
         })

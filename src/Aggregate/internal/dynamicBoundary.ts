@@ -13,6 +13,7 @@ import type { Dynamic, DynamicRan, Entries, Item, RunOptions } from "../Boundary
 import { eventIdOf } from "./answering.ts"
 import { findInLog, ownerOf, toDecided } from "./boundary.ts"
 import { evolveBy, tagsOf } from "./byTag.ts"
+import { readBack } from "./readingBack.ts"
 import { conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
 import { checkCommandId, decidedOf, metadataOf } from "./running.ts"
 import { makeTelemetry } from "./telemetry.ts"
@@ -66,7 +67,8 @@ export const make = (name: string, options: AnyOptions): Dynamic<any, any, any, 
           if (given.every(({ events }) => events.length === 0)) {
             return { state, events: [], position: after, isRepeated: false }
           }
-          const next = given.reduce((state, entry) => foldEntry(source, items, state, entry), state)
+          const read = yield* Effect.forEach(given, ({ events, stream }) => readBack(stream, events.map(eventOf)))
+          const next = given.reduce((state, entry, i) => foldEntry(source, items, state, entry, read[i]!), state)
           const ids = commandId === undefined ? undefined : eventIdOf(ownerOf(name), commandId)
           const entries = yield* withIds(given, ids)
           const append = store.appendIf({ items, after }, entries)
@@ -81,7 +83,7 @@ export const make = (name: string, options: AnyOptions): Dynamic<any, any, any, 
             return appended
           }
           const events = entries.flatMap((entry, i) =>
-            decidedOf(entry.events as ReadonlyArray<EventData<any>>, appended[i]!).map((event) => ({
+            decidedOf(entry.events as ReadonlyArray<EventData<any>>, appended[i]!, read[i]!).map((event) => ({
               ...event,
               streamId: appended[i]!.streamId
             }))
@@ -152,19 +154,27 @@ const foldUpTo = (store: Store, { evolve, from, initial }: Source, items: Readon
   })
 
 /** The state with those of the new events that the decision asks for. */
-const foldEntry = ({ evolve, from }: Source, items: ReadonlyArray<Item>, before: unknown, { events, stream }: Entry) =>
+const foldEntry = (
+  { evolve, from }: Source,
+  items: ReadonlyArray<Item>,
+  before: unknown,
+  { events, stream }: Entry,
+  read: ReadonlyArray<any>
+) =>
   from.some(({ name }) => name === Category.raw.name || name === stream.category.name)
-    ? events.reduce<unknown>((state, given) => {
+    ? events.reduce<unknown>((state, given, i) => {
       const data = given instanceof EventData ? given : undefined
-      const event: any = data === undefined ? given : data.event
+      const event: any = eventOf(given)
       const tags = new Set<string>([...event[Event.tags] ?? [], ...data?.tags ?? []])
       const matches = items.some((item) =>
         (item.types === undefined || item.types.length === 0 || item.types.includes(event._tag)) &&
         (item.tags ?? []).every((tag) => tags.has(tag))
       )
-      return matches ? evolve(state, event) : state
+      return matches ? evolve(state, read[i]) : state
     }, before)
     : before
+
+const eventOf = (given: unknown): unknown => given instanceof EventData ? given.event : given
 
 /** Gives events their ids before they are stored, so that the answer can name them. */
 const withIds = (

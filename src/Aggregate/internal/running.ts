@@ -13,6 +13,7 @@ import type { Decided, Queried, QueryOptions, Ran, RunOptions } from "../Decider
 import { answerOf, eventIdOf } from "./answering.ts"
 import type { Cache, States } from "./caching.ts"
 import { allSaved, type Folded, load, loadAsOf, type Loaded, pickUp, reload } from "./loading.ts"
+import { readBack } from "./readingBack.ts"
 import { Conflicted, conflicting, type Retry, retrying } from "./retrying.ts"
 import { advance, saveIfDue } from "./saving.ts"
 import type { Telemetry } from "./telemetry.ts"
@@ -58,7 +59,8 @@ export const run = <S>(
       const events = yield* decide(command, state)
       if (events.length === 0) return { state, events: [], version, position, isRepeated: false }
       // before they are stored: what cannot be folded must not be
-      const next = events.reduce<S>(folded.evolve, state)
+      const read = yield* readBack(folded.stream, events)
+      const next = read.reduce<S>(folded.evolve, state)
       const news = yield* withIds(events, commandId === undefined ? undefined : eventIdOf(streamId, commandId))
       const append = store.append(folded.stream as never, news as ReadonlyArray<never>, { expected: version })
       const appended = yield* conflicting(append).pipe(
@@ -77,7 +79,7 @@ export const run = <S>(
       }
       return {
         state: next,
-        events: decidedOf(news, appended),
+        events: decidedOf(news, appended, read),
         version: appended.version,
         position: appended.position,
         isRepeated: false
@@ -238,13 +240,14 @@ export const metadataOf = (
         metadata
       ))
 
-/** Where the events of an append stand. */
+/** Where the events of an append stand, and what they read as. */
 export const decidedOf = (
   news: ReadonlyArray<EventData.EventData<any>>,
-  { firstPosition, firstVersion }: { readonly firstPosition: number; readonly firstVersion: number }
+  { firstPosition, firstVersion }: { readonly firstPosition: number; readonly firstVersion: number },
+  read: ReadonlyArray<any>
 ): ReadonlyArray<Decided<any>> =>
-  news.map(({ event, id }, i) => ({
-    event,
+  news.map(({ id }, i) => ({
+    event: read[i],
     eventId: id!,
     streamVersion: firstVersion + i as StreamVersion,
     // what is staged has none yet

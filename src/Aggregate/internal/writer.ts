@@ -15,6 +15,7 @@ import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Ran } from "../Decider.ts"
 import { answerOf, eventIdOf } from "./answering.ts"
 import { type Folded, load, type Loaded, markOf, pickUp } from "./loading.ts"
+import { readBack } from "./readingBack.ts"
 import { Conflicted, conflicting, type Retry, retrying } from "./retrying.ts"
 import { decidedOf, isAt } from "./running.ts"
 import { advance, saveIfDue } from "./saving.ts"
@@ -116,9 +117,14 @@ export const makeWriter = <S>(
           const { state, version } = running
           // what it leads to is folded before it is stored: what cannot be folded must not be
           const decided = yield* Effect.exit(Effect.provideContext(
-            Effect.map(
+            Effect.flatMap(
               Effect.suspend(() => decide(command, state)),
-              (events) => ({ events, next: events.reduce<S>(folded.evolve, state) })
+              (events) =>
+                Effect.map(readBack(folded.stream, events), (read) => ({
+                  events,
+                  read,
+                  next: read.reduce<S>(folded.evolve, state)
+                }))
             ),
             context as Context.Context<any>
           ))
@@ -127,7 +133,7 @@ export const makeWriter = <S>(
             answers.push(() => Effect.failCause(cause))
             continue
           }
-          const { events: led, next } = decided.value
+          const { events: led, next, read } = decided.value
           const from = events.length
           if (from > 0 && from + led.length > store.limits.appendEvents) break
           const eventId = eventIdOf(streamId, commandId)
@@ -143,7 +149,7 @@ export const makeWriter = <S>(
           const answer = ({ firstPosition, position }: Places) =>
             Effect.succeed({
               state: next,
-              events: decidedOf(news, { firstPosition: firstPosition + from, firstVersion: version + 1 }),
+              events: decidedOf(news, { firstPosition: firstPosition + from, firstVersion: version + 1 }, read),
               version: after,
               position: (to === 0 ? position : firstPosition + to - 1) as Position,
               isRepeated: false
