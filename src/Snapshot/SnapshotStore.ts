@@ -9,7 +9,7 @@
 import { Cause, Clock, Context, Effect, Layer, Option, Stream, Tracer } from "effect"
 import { EventStore, type ReadError } from "../Store/EventStore.ts"
 import * as LogFilter from "../Store/LogFilter.ts"
-import type { Page } from "../Store/LogStorage.ts"
+import type { LogStorage, Page } from "../Store/LogStorage.ts"
 import type {
   SnapshotFilter,
   SnapshotInfo,
@@ -31,33 +31,52 @@ import { countLoad, countSave } from "./internal/telemetry.ts"
 import type { Snapshot } from "./Snapshot.ts"
 
 /**
- * Where snapshots are kept. Where none is provided, they are kept in the storage of the `EventStore`.
+ * Keeps the snapshots of one log: all that a `SnapshotStorage` does, without the question whether somebody else's state holds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Keeper = Pick<SnapshotStorage, "load" | "save" | "list" | "drop">
+
+/**
+ * Where snapshots are kept: for the storage of whatever `EventStore` a program uses, who keeps its snapshots. The same storage has
+ * to give the same one. Where no such service is provided, they are kept in the storage itself.
  *
  * @category services
  * @since 0.1.0
  */
 export class SnapshotStore extends Context.Service<
   SnapshotStore,
-  Pick<SnapshotStorage, "load" | "save" | "list" | "drop">
+  { readonly of: (storage: LogStorage) => Keeper }
 >()("effect-eventstore/Snapshot/SnapshotStore") {}
 
 /**
- * Keeps snapshots in the process, beside whatever event store: at most so many, the ones that were used last. What is loaded
- * is checked against the store, in the same round trip as the events behind it.
+ * Keeps snapshots in the process, beside whatever event store: for each store at most so many, the ones that were used last.
+ * What is loaded is checked against the store of the caller, in the same round trip as the events behind it.
  *
  * **Gotchas** Throws where `capacity` is not a whole number from 1.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerMemoryWith = (
-  options: { readonly capacity: number }
-): Layer.Layer<SnapshotStore, never, EventStore> => {
+export const layerMemoryWith = (options: { readonly capacity: number }): Layer.Layer<SnapshotStore> => {
   const { capacity } = options
   if (!Number.isSafeInteger(capacity) || capacity < 1) {
     throw new Error(`The capacity of snapshots is ${capacity}, not a whole number from 1`)
   }
-  return Layer.effect(SnapshotStore, EventStore.useSync((store) => makeInProcess(store, capacity)))
+  return Layer.sync(SnapshotStore, () => {
+    // positions and versions of one log say nothing about another
+    const keepers = new WeakMap<LogStorage, Keeper>()
+    const of = (storage: LogStorage): Keeper => {
+      let keeper = keepers.get(storage)
+      if (keeper === undefined) {
+        keeper = makeInProcess(storage, capacity)
+        keepers.set(storage, keeper)
+      }
+      return keeper
+    }
+    return { of }
+  })
 }
 
 /**
@@ -73,7 +92,7 @@ export const layerMemoryWith = (
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<SnapshotStore, never, EventStore> = layerMemoryWith({ capacity: 10_000 })
+export const layerMemory: Layer.Layer<SnapshotStore> = layerMemoryWith({ capacity: 10_000 })
 
 /**
  * A state that was saved and holds, and the first page of what is stored behind it; or no state, and the beginning.
@@ -452,8 +471,11 @@ const pageBytes = 2 * 1024 * 1024
 
 const listPage = 500
 
-const current = (store: EventStore["Service"]): Effect.Effect<SnapshotStore["Service"]> =>
-  Effect.map(Effect.serviceOption(SnapshotStore), Option.getOrElse(() => store.storage.snapshots))
+const current = ({ storage }: EventStore["Service"]): Effect.Effect<Keeper> =>
+  Effect.map(
+    Effect.serviceOption(SnapshotStore),
+    Option.match({ onNone: () => storage.snapshots, onSome: (snapshots) => snapshots.of(storage) })
+  )
 
 const nothing = { state: Option.none(), mark: undefined, savedAt: undefined } as const
 

@@ -177,6 +177,30 @@ describe("SnapshotStore", () => {
       assert.deepStrictEqual(yield* store.storage.snapshots.list({}, { after: undefined, limit: 9 }), [])
     }).pipe(Effect.provide(live({}))))
 
+  it.effect("keeps in the process the states of each store apart", () =>
+    Effect.gen(function*() {
+      const [one, other] = [yield* EventStore.make(makeMemoryStorage()), yield* EventStore.make(makeMemoryStorage())]
+      const stream = Notes.stream("1")
+      yield* one.append(stream, [new Noted({ text: "a" })])
+      yield* other.append(stream, [new Noted({ text: "b" }), new Noted({ text: "c" })])
+      const kept = yield* Layer.build(SnapshotStore.layerMemory)
+      const saved = Effect.gen(function*() {
+        const folded = yield* SnapshotStore.fold(texts, stream, folding)
+        yield* SnapshotStore.save(texts, stream, folded)
+        return (yield* SnapshotStore.fold(texts, stream, folding)).state
+      })
+      const on = (store: EventStore["Service"]) =>
+        saved.pipe(Effect.provideService(EventStore, store), Effect.provideContext(kept))
+      assert.deepStrictEqual(yield* on(one), ["a"])
+      assert.deepStrictEqual(yield* on(other), ["b", "c"])
+      assert.deepStrictEqual(yield* on(one), ["a"])
+      const list = Stream.runCollect(SnapshotStore.list()).pipe(Effect.provideContext(kept))
+      const versions = (store: EventStore["Service"]) =>
+        Effect.map(Effect.provideService(list, EventStore, store), (infos) =>
+          infos.map(({ streamVersion }) => streamVersion))
+      assert.deepStrictEqual([yield* versions(one), yield* versions(other)], [[1], [2]])
+    }).pipe(Effect.scoped))
+
   it.effect("does not replace in the process what somebody else saved while the store was asked", () =>
     Effect.gen(function*() {
       const [asked, answer] = [yield* Latch.make(), yield* Latch.make()]
@@ -189,7 +213,9 @@ describe("SnapshotStore", () => {
       const stream = Notes.stream("1")
       yield* store.append(stream, ["1", "2", "3", "4", "5"].map((text) => new Noted({ text })))
       const use = Effect.provideService(EventStore, store)
-      const kept = yield* SnapshotStore.SnapshotStore.pipe(Effect.provide(SnapshotStore.layerMemory), use)
+      const kept = (yield* SnapshotStore.SnapshotStore.pipe(Effect.provide(SnapshotStore.layerMemory))).of(
+        store.storage
+      )
       const at = Effect.fnUntraced(function*(to: number) {
         questions = 9
         const { mark } = yield* SnapshotStore.fold({ ...texts, policy: Snapshot.never }, stream, { ...folding, to })

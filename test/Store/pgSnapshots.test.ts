@@ -2,7 +2,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch, Option, Tracer } from "effect"
-import { EventId, EventStore, type SnapshotStorage, SnapshotStore } from "effect-eventstore"
+import { EventId, type SnapshotStorage, SnapshotStore } from "effect-eventstore"
 import { note, Notes, open, type Store } from "../support/Notes.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
@@ -103,10 +103,8 @@ describe("snapshots in Postgres", () => {
       assert.isTrue((yield* once(load(store))).isStale)
       yield* store.delete(stream)
       assert.isTrue((yield* once(load(store))).isStale)
-      const kept = yield* SnapshotStore.SnapshotStore.pipe(
-        Effect.provide(SnapshotStore.layerMemory),
-        Effect.provideService(EventStore, store)
-      )
+      const snapshots = yield* SnapshotStore.SnapshotStore.pipe(Effect.provide(SnapshotStore.layerMemory))
+      const kept = snapshots.of(store.storage)
       yield* append(store)
       yield* kept.save(yield* snapshotAt(store, 6))
       assert.strictEqual((yield* once(kept.load(streamId, "s", whole))).snapshot?.state, "6")

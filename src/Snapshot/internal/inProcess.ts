@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import type { EventStore } from "../../Store/EventStore.ts"
+import type { LogStorage } from "../../Store/LogStorage.ts"
 import {
   isNewer,
   matches,
@@ -13,9 +13,9 @@ import {
 import { InvalidInput } from "../../Store/StoreError.ts"
 import type * as StreamId from "../../Stream/StreamId.ts"
 
-/** Snapshots that live in the process, beside whatever store: that says whether they hold. */
+/** Snapshots of a log that live in the process, beside whatever storage: that says whether they hold. */
 export const makeInProcess = (
-  { storage }: EventStore["Service"],
+  storage: LogStorage,
   capacity: number
 ): Pick<SnapshotStorage, "load" | "save" | "list" | "drop"> => {
   /** In the order in which they were used last. */

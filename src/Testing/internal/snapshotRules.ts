@@ -30,7 +30,6 @@ const inStore = (store: Store): Effect.Effect<Place> =>
 const inProcess = (store: Store): Effect.Effect<Place> =>
   SnapshotStore.SnapshotStore.pipe(
     Effect.provide(SnapshotStore.layerMemory, { local: true }),
-    Effect.provideService(EventStore, store),
     Effect.map((kept): Place => (effect) =>
       effect.pipe(
         Effect.provideService(SnapshotStore.SnapshotStore, kept),
@@ -45,8 +44,10 @@ export const besides = (declare: Rules): Rules => (rule, options) =>
     (name, body) =>
       rule(name, function*(store) {
         const place = yield* inProcess(store)
-        const kept = yield* place(SnapshotStore.SnapshotStore) as Effect.Effect<SnapshotStore.SnapshotStore["Service"]>
         const { storage } = store
+        const kept =
+          (yield* place(SnapshotStore.SnapshotStore) as Effect.Effect<SnapshotStore.SnapshotStore["Service"]>)
+            .of(storage)
         const beside = { ...store, storage: { ...storage, snapshots: { ...storage.snapshots, ...kept } } }
         yield* Effect.gen(() => body(beside))
       }),
@@ -397,8 +398,11 @@ export const snapshotRulesIn = (where: "store" | "process"): Rules => (given) =>
 
 const range = { to: Number.MAX_SAFE_INTEGER, limit: 1, bytes: 1 }
 
-const place = (store: Store) =>
-  Effect.map(Effect.serviceOption(SnapshotStore.SnapshotStore), Option.getOrElse(() => store.storage.snapshots))
+const place = ({ storage }: Store) =>
+  Effect.map(
+    Effect.serviceOption(SnapshotStore.SnapshotStore),
+    Option.match({ onNone: () => storage.snapshots, onSome: (snapshots) => snapshots.of(storage) })
+  )
 
 /** Stores a text as the state of a stream as it is now: what an older program stored, or a broken one. */
 const putAsIs = Effect.fnUntraced(function*(
