@@ -44,6 +44,7 @@ import type * as Event from "../Event/Event.ts"
 import type { EventId } from "../Event/EventId.ts"
 import type { EventMetadata } from "../Event/EventMetadata.ts"
 import type { Snapshot } from "../Snapshot/Snapshot.ts"
+import type { Rebuilt } from "../Snapshot/SnapshotStore.ts"
 import type { AppendError, EventStore, ReadError } from "../Store/EventStore.ts"
 import type { WrongExpectedVersion } from "../Store/StoreError.ts"
 import type * as Category from "../Stream/Category.ts"
@@ -428,12 +429,15 @@ export interface Aggregate<
   readonly snapshot: (id: Id) => Effect.Effect<boolean, ReadError, CR | EventStore>
 
   /**
-   * Folds all streams of the category from their first event on, whatever is saved, and saves their states; answers how many are
-   * kept. After `evolve` was mended, and before a new shape of the state goes live.
+   * Drops the snapshots of the category, folds its streams from their first event on, and saves their states; answers how many
+   * are kept, and how many were refused. After `evolve` was mended, and before a new shape of the state goes live.
+   *
+   * **Gotchas** While programs run that fold in the old way, raise the `version` of the snapshot instead: see
+   * `SnapshotStore.rebuild`.
    */
   readonly rebuildSnapshots: (
     options?: { readonly concurrency?: number | undefined }
-  ) => Effect.Effect<number, ReadError, CR | EventStore>
+  ) => Effect.Effect<Rebuilt, ReadError, CR | EventStore>
 }
 
 /**

@@ -418,10 +418,26 @@ export const drop = (filter?: Filter): Effect.Effect<number, InvalidInput | Stor
   }).pipe(Effect.withSpan("eventstore.snapshot.drop"))
 
 /**
- * Folds the streams of a category from their first event on, whatever is saved, and saves their states. Answers how many are
- * kept. Streams that end meanwhile are passed over.
+ * What became of the streams of a category: states that are `kept`, and those that were `refused`, because a later one was there
+ * each time. Streams without events are neither.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rebuilt {
+  readonly kept: number
+  readonly refused: number
+}
+
+/**
+ * Drops the snapshot of each stream of a category, folds it from its first event on, and saves the state. Where somebody saved a
+ * later state meanwhile, it begins with that stream again, up to ten times. Streams that are tombstoned are passed over.
  *
  * **When to use** After `evolve` was mended, or before a new version goes live, so that nobody waits for long folds.
+ *
+ * **Gotchas** A program that still folds in the old way may save its state behind this one, or keeps one in its memory and
+ * saves that later: nothing tells them apart. Under traffic of such programs only a raised `version` is safe, which is never
+ * mixed up with theirs. Inside of a transaction it fails with `InvalidInput`.
  *
  * @category operations
  * @since 0.1.0
@@ -437,19 +453,28 @@ export const rebuild = <S, R, const C extends Category.Any>(
     /** Streams at a time; default 4. */
     readonly concurrency?: number | undefined
   }
-): Effect.Effect<number, ReadError, EventStore | Category.Services<C>> =>
+): Effect.Effect<Rebuilt, ReadError, EventStore | Category.Services<C>> =>
   Effect.gen(function*() {
+    if (snapshot.policy._tag === "Never") return { kept: 0, refused: 0 }
     const store = yield* EventStore
+    const kept = yield* current(store)
     const rebuildOne = Effect.fnUntraced(function*(streamId: StreamId) {
       const stream: Category.StreamRef<never, any, any> = { streamId, problem: undefined, category: category as never }
       const range = { to: Number.MAX_SAFE_INTEGER, limit: firstPage, bytes: pageBytes }
-      const folded = yield* foldFrom(
-        stream,
-        { initial: options.initial(streamId), evolve: options.evolve },
-        fromBeginning(store, streamId, range)
-      )
-      return yield* save(snapshot, stream, folded)
-    }, Effect.catchTag("StreamTombstoned", () => Effect.succeed(false)))
+      const filter = { streamId, name: snapshot.name }
+      for (let attempt = 0; attempt < rebuildAttempts; attempt++) {
+        // what is there may be wrong, and of a later version than what is folded now
+        yield* kept.drop(filter)
+        const folded = yield* foldFrom(
+          stream,
+          { initial: options.initial(streamId), evolve: options.evolve },
+          fromBeginning(store, streamId, range)
+        )
+        if (folded.mark === undefined) return "none"
+        if (yield* save(snapshot, stream, folded)) return "kept"
+      }
+      return "refused"
+    }, Effect.catchTag("StreamTombstoned", () => Effect.succeed("none" as const)))
     const { isMeant = () => true } = options
     return yield* store.streams({ category }).pipe(
       Stream.filter(({ streamId }) => isMeant(streamId)),
@@ -457,9 +482,15 @@ export const rebuild = <S, R, const C extends Category.Any>(
         concurrency: options.concurrency ?? 4,
         unordered: true
       }),
-      Stream.runFold(() => 0, (sum, isKept) => isKept ? sum + 1 : sum)
+      Stream.runFold((): Rebuilt => ({ kept: 0, refused: 0 }), ({ kept, refused }, outcome) => ({
+        kept: outcome === "kept" ? kept + 1 : kept,
+        refused: outcome === "refused" ? refused + 1 : refused
+      }))
     )
-  }) as Effect.Effect<number, ReadError, EventStore | Category.Services<C>>
+  }) as Effect.Effect<Rebuilt, ReadError, EventStore | Category.Services<C>>
+
+/** How often the fold of a stream begins again because a later state was saved meanwhile. */
+const rebuildAttempts = 10
 
 const span = (operation: string, name: string) =>
   Effect.withSpan(`eventstore.snapshot.${operation}`, { attributes: { "eventstore.snapshot": name } })

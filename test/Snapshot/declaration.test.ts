@@ -256,6 +256,44 @@ describe("SnapshotStore", () => {
       assert.deepInclude(folded.mark, { streamVersion: 2600, truncatedBefore: 2000 })
     }).pipe(Effect.scoped))
 
+  it.effect("rebuilds where a program that folds otherwise saves a later state meanwhile, and says where it did not", () =>
+    Effect.gen(function*() {
+      const memory = makeMemoryStorage()
+      const other = yield* EventStore.make(memory)
+      const stream = Notes.stream("1")
+      let times = 0
+      let folds = 0
+      const wrong = { ...folding, evolve: (texts: ReadonlyArray<string>) => [...texts, "wrong"] }
+      // a command that is due: it appends, and saves what it made of the state that it knows
+      const command = Effect.gen(function*() {
+        yield* other.append(stream, [new Noted({ text: "more" })])
+        const folded = yield* SnapshotStore.fold({ ...texts, policy: Snapshot.never }, stream, wrong)
+        assert.isTrue(yield* SnapshotStore.save(texts, stream, folded))
+      }).pipe(Effect.provideService(EventStore, other), Effect.orDie)
+      const store = yield* EventStore.make(
+        hookedStorage(
+          memory,
+          ({ at, call }) => at === "after" && call === "snapshots.resume" && ++folds <= times ? command : Effect.void
+        )
+      )
+      const use = Effect.provideService(EventStore, store)
+      const rebuild = use(SnapshotStore.rebuild(texts, Notes, { initial: () => [], evolve: folding.evolve }))
+      const state = Effect.map(use(SnapshotStore.fold(texts, stream, folding)), ({ state }) => state)
+      yield* store.append(stream, [new Noted({ text: "a" })])
+      yield* command
+      assert.deepStrictEqual(yield* state, ["wrong", "wrong"])
+      times = 2
+      assert.deepStrictEqual(yield* rebuild, { kept: 1, refused: 0 })
+      assert.deepStrictEqual([folds, yield* state], [3, ["a", "more", "more", "more"]])
+      times = Infinity
+      assert.deepStrictEqual(yield* rebuild, { kept: 0, refused: 1 })
+      assert.isBelow(folds, 20)
+      // a stream without events has no state to keep
+      times = 0
+      yield* store.delete(stream)
+      assert.deepStrictEqual(yield* rebuild, { kept: 0, refused: 0 })
+    }).pipe(Effect.scoped))
+
   it.effect("refuses states beyond the limit that the store has for events", () =>
     Effect.gen(function*() {
       const store = yield* EventStore

@@ -84,6 +84,6 @@ export const make = (
           // no decider comes to a stream whose name has no id
           isMeant: (streamId) => Option.isSome(category.idOf(streamId)),
           concurrency: options?.concurrency
-        })) as Effect.Effect<number, any, any>
+        })) as Effect.Effect<SnapshotStore.Rebuilt, any, any>
   }
 }

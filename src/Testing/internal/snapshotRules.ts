@@ -379,7 +379,7 @@ export const snapshotRulesIn = (where: "store" | "process"): Rules => (given) =>
     yield* place(putAsIs(store, snapshot.name, category.stream("2"), 1, `["wrong"]`))
     has(yield* place(foldOf(snapshot, category.stream("2"))), { state: ["wrong"] })
     const options = { initial: () => folding.initial, evolve: folding.evolve }
-    equal(yield* place(SnapshotStore.rebuild(snapshot, category, options)), 5)
+    equal(yield* place(SnapshotStore.rebuild(snapshot, category, options)), { kept: 5, refused: 0 })
     has(yield* place(foldOf(snapshot, category.stream("2"))), { state: ["a", "b", "2"], snapshotVersion: 3 })
     const list = (filter: SnapshotStore.Filter) =>
       Effect.map(
