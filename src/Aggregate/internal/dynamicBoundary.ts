@@ -1,10 +1,10 @@
-import { Effect, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import * as Event from "../../Event/Event.ts"
 import { EventData } from "../../Event/EventData.ts"
 import * as EventId from "../../Event/EventId.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { type Entry, EventStore } from "../../Store/EventStore.ts"
-import { InvalidInput } from "../../Store/StoreError.ts"
+import { AppendConditionFailed, InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import * as Category from "../../Stream/Category.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
@@ -14,7 +14,7 @@ import { eventIdOf } from "./answering.ts"
 import { findInLog, ownerOf, toDecided } from "./boundary.ts"
 import { evolveBy, tagsOf } from "./byTag.ts"
 import { readBack } from "./readingBack.ts"
-import { conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
+import { type AnyConflict, conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
 import { checkCommandId, decidedOf, metadataOf } from "./running.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
@@ -72,7 +72,7 @@ export const make = (name: string, options: AnyOptions): Dynamic<any, any, any, 
           const ids = commandId === undefined ? undefined : eventIdOf(ownerOf(name), commandId)
           const entries = yield* withIds(given, ids)
           const append = store.appendIf({ items, after }, entries)
-          const appended = yield* conflicting(append).pipe(
+          const appended = yield* conflicting(append, (conflict) => canPass(store, items, after, conflict)).pipe(
             EventMetadata.provide(yield* metadataOf(options)),
             // the same command at the same time, and it was decided otherwise
             Effect.catchTag("EventIdConflict", (conflict) =>
@@ -125,16 +125,37 @@ const checkItems = (
   return Effect.succeed(items)
 }
 
+/**
+ * Whether a conflict may be none when it is decided again: where something that the decision asks for was stored since. What its
+ * own transaction staged it never sees, and what it expects of a stream by itself it would expect again.
+ */
+const canPass = (
+  store: Store,
+  items: ReadonlyArray<Item>,
+  after: number,
+  conflict: AnyConflict
+): Effect.Effect<boolean, InvalidInput | StoreError> =>
+  Effect.gen(function*() {
+    if (conflict instanceof AppendConditionFailed && !(yield* store.storage.inTransaction)) return true
+    for (const item of items) {
+      const news = yield* Stream.runHead(store.readAll({ ...matching(item), from: after + 1, limit: 1 }))
+      if (Option.isSome(news)) return true
+    }
+    return false
+  })
+
+/** An empty list asks for nothing. */
+const matching = ({ tags, types }: Item) => ({
+  types: types === undefined || types.length === 0 ? undefined : types,
+  tags: tags === undefined || tags.length === 0 ? undefined : tags
+})
+
 /** The state of the events that match, up to a position. */
 const foldUpTo = (store: Store, { evolve, from, initial }: Source, items: ReadonlyArray<Item>, to: number) =>
   Effect.gen(function*() {
     const isAll = from.some(({ name }) => name === Category.raw.name)
-    const read = ({ tags, types }: Item): Stream.Stream<Recorded<any>, any, any> =>
-      store.readCategory(isAll ? [...from] : from, {
-        to,
-        types: types === undefined || types.length === 0 ? undefined : types,
-        tags: tags === undefined || tags.length === 0 ? undefined : tags
-      })
+    const read = (item: Item): Stream.Stream<Recorded<any>, any, any> =>
+      store.readCategory(isAll ? [...from] : from, { ...matching(item), to })
     if (items.length === 1) {
       return yield* Stream.runFold(read(items[0]!), () => initial, (state, { event }) => evolve(state, event))
     }

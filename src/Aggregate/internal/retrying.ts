@@ -25,9 +25,17 @@ export class Conflicted {
   }
 }
 
-/** Marks the conflicts of an append as those that lead to another attempt. */
-export const conflicting = <A, E, R>(append: Effect.Effect<A, E, R>): Effect.Effect<A, E | Conflicted, R> =>
-  Effect.mapError(append, (error) => isConflict(error) ? new Conflicted(error) : error)
+/** Marks the conflicts of an append as those that lead to another attempt, all or those that may pass. */
+export const conflicting = <A, E, R, E2 = never>(
+  append: Effect.Effect<A, E, R>,
+  canPass: (conflict: AnyConflict) => Effect.Effect<boolean, E2> = always
+): Effect.Effect<A, E | E2 | Conflicted, R> =>
+  Effect.catch(append, (error): Effect.Effect<never, E | E2 | Conflicted> =>
+    isConflict(error)
+      ? Effect.flatMap(canPass(error), (can) => Effect.fail(can ? new Conflicted(error) : error))
+      : Effect.fail(error))
+
+const always = () => Effect.succeed(true)
 
 /** Makes attempts while they end in a conflict and the schedule allows; the last conflict is the answer then. */
 export const retrying = <A, E, R>(
