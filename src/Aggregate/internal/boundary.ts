@@ -1,4 +1,4 @@
-import { Effect, Result } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import type { EventData } from "../../Event/EventData.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { EventStore } from "../../Store/EventStore.ts"
@@ -67,14 +67,13 @@ export const make = (
           const states = loaded = yield* loadAll(store, parts, loaded)
           const before = yield* known
           if (before !== undefined) return before
-          const decided = yield* Effect.result(decideOn(decide, command, name, parts, states))
-          const events = Result.isSuccess(decided) ? decided.success : parts.map(() => [])
+          const decided = yield* Effect.exit(decideOn(decide, command, name, parts, states))
+          const events = Exit.isSuccess(decided) ? decided.value : parts.map(() => [])
           if (events.every(({ length }) => length === 0)) {
             // one state was read after the other: were they ever there together?
-            if (parts.length > 1) yield* conflicting(store.appendAll(entriesOf(parts, states, events)))
-            return Result.isSuccess(decided)
-              ? ranOf(parts, states, [], false)
-              : yield* Effect.fail(decided.failure)
+            const isTold = parts.length === 1 || Exit.isFailure(decided) && Cause.hasInterrupts(decided.cause)
+            if (!isTold) yield* conflicting(store.appendAll(entriesOf(parts, states, events)))
+            return Exit.isSuccess(decided) ? ranOf(parts, states, [], false) : yield* decided
           }
           // before they are stored: what cannot be folded must not be
           const read = yield* Effect.forEach(parts, ({ folded }, i) => readBack(folded.stream, events[i]!))
@@ -91,13 +90,18 @@ export const make = (
           if ("isRepeated" in appended) {
             return appended
           }
+          // the same command at the same time, decided alike, when a stream without an event of it was at another version
+          const isOther = parts.some((_, i) =>
+            news[i]!.length === 0 && appended[i]!.version !== states[i]!.version
+          )
+          const first = isOther ? yield* known : undefined
+          if (first !== undefined) return first
           const after = yield* Effect.forEach(parts, ({ folded }, i) =>
             news[i]!.length === 0
               ? Effect.succeed(states[i]!)
               : Effect.flatMap(
                 advance(states[i]!, next[i], news[i]!, appended[i]!),
-                (loaded) =>
-                  saveIfDue(store, folded, loaded)
+                (loaded) => saveIfDue(store, folded, loaded)
               ))
           const stored = news.flatMap((events, i) =>
             decidedOf(events, appended[i]!, read[i]!).map((event) => ({ ...event, streamId: appended[i]!.streamId }))
@@ -237,7 +241,17 @@ const answerOf = (store: Store, boundary: string, parts: ReadonlyArray<Part>, co
       parts.map(({ folded: { stream } }) => [stream.streamId, stream.category.codec])
     )
     const events = yield* toDecided(stored, (streamId) => codecs.get(streamId))
-    const { position } = stored.at(-1)!
+    const position = stored.at(-1)!.position as Position
     const states = yield* Effect.forEach(parts, ({ folded }) => loadAsOf(store, folded, { position }))
+    const isHidden = parts.some(({ folded: { stream } }, i) => {
+      const { mark, truncatedBefore, version } = states[i]!
+      const own = stored.filter(({ streamId }) => streamId === stream.streamId)
+      return own.length > 0
+        // hidden between two of these reads
+        ? version < own.at(-1)!.streamVersion || truncatedBefore > own[0]!.streamVersion
+        // nothing is left of then: nobody can tell whether there was something
+        : mark === undefined && truncatedBefore > 1
+    })
+    if (isHidden) return yield* new AnswerHidden({ decider: boundary, commandId, position })
     return ranOf(parts, states, events, true)
   })
