@@ -104,6 +104,9 @@ export interface Viewed<out S> {
  * As {@link Viewed}, with the version of the last event in it, 0 where there is none: what an append expects that was
  * decided on this state.
  *
+ * **Gotchas** Where the newest stored events read as nothing, dropped ones or such an upcaster's, the stream is further than
+ * that: `store.head` says how far, and deciders go by it.
+ *
  * @category models
  * @since 0.1.0
  */
