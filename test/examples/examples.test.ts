@@ -184,6 +184,17 @@ by tag: 3 4 5
 by prefix: 5
 a at version 2: 3, today: 2`,
 
+  schemas: `
+at first
+2 versions are as schemas.json has them
+2 versions are as schemas.json has them
+a careless change
+schemas.json: cart: Opened version 1 has changed:
+  - at is read as it is stored now, and was read as date
+Keep version 1 as it was and let the new shape be version 2: add the fields as they were to the chain with Event.oldest(before) and end it with .current(OpenedAsText, upcast). If none was ever stored, remove it from the file by hand and have it noted anew.
+a careful one
+3 versions are as schemas.json has them`,
+
   seats: `
 redeemed the code: 1 of 3
 1a: reserved
