@@ -8,7 +8,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Layer, Random, Schema } from "effect"
 import type { Aggregate, Decider } from "../Aggregate/Decider.ts"
 import * as Snapshot from "../Snapshot/Snapshot.ts"
+import type * as Category from "../Stream/Category.ts"
 import * as Arbitraries from "./Arbitraries.ts"
+import * as GoldenSamples from "./GoldenSamples.ts"
 import { textOf } from "./internal/expecting.ts"
 import { type Case, type Law, lawsOf, type Subject } from "./internal/laws.ts"
 
@@ -39,6 +41,8 @@ export class LawBroken extends Schema.TaggedError<LawBroken>()("LawBroken", {
  *   writes, of a pure decider none, so that all states are those that commands lead to
  * - `state`: the schema of the state or its snapshot, for the law about saved states. Default: the snapshot that the decider
  *   declares, or else its schema of the state; where there is none, that law is left out
+ * - `samples`: the file of `GoldenSamples`, for the law that samples of every version of every event, the oldest ones, too, decode and
+ *   can be folded; where it is left out, so is that law. What upcasters need comes from the same place as what `decide` needs
  * - `runs`: how many cases of each law, default 100; `size`: about how many events and commands, default 10
  * - `seed`: the same cases each time; default is another one each time
  * - `replay`: one case again, that {@link LawBroken} named
@@ -50,6 +54,7 @@ export interface Options<C, E, S> {
   readonly commands?: Arbitraries.Source<C> | undefined
   readonly events?: Arbitraries.Source<E> | undefined
   readonly state?: Snapshot.Snapshot<S, any> | Snapshot.StateSchema<S, any> | undefined
+  readonly samples?: string | undefined
   readonly runs?: number | undefined
   readonly size?: number | undefined
   readonly seed?: string | number | undefined
@@ -73,6 +78,7 @@ export type Any<C, E, S, X, R> = Decider<C, E, S, X, R> | Aggregate<any, C, any,
  * - the same events fold into the same state, in two parts as at once
  * - folding and deciding change neither the state nor the event or command they are given: all of it is frozen
  * - a state that was saved and loaded goes on as the state itself
+ * - every version of every event has a stored sample, which decodes and can be folded, where there is a file of `samples`
  *
  * Two values are the same where they say the same, as in `Given`.
  *
@@ -124,7 +130,7 @@ export const suite = <C, E, S, X, R, LE = never>(
   name: string,
   decider: Any<C, E, S, X, R>,
   ...[options = {}]: [R] extends [never]
-    ? [options?: Options<NoInfer<C>, NoInfer<E>, NoInfer<S>> & { readonly layer?: undefined }]
+    ? [options?: Options<NoInfer<C>, NoInfer<E>, NoInfer<S>> & { readonly layer?: Layer.Layer<never, LE> | undefined }]
     : [options: Options<NoInfer<C>, NoInfer<E>, NoInfer<S>> & { readonly layer: Layer.Layer<R, LE> }]
 ): void => {
   const layer = ((options as { readonly layer?: unknown }).layer ?? Layer.empty) as Layer.Layer<any, LE>
@@ -147,7 +153,7 @@ export const suite = <C, E, S, X, R, LE = never>(
 
 const subjectOf = (
   of: Any<any, any, any, any, any>,
-  { commands, events, state }: Options<any, any, any>
+  { commands, events, samples, state }: Options<any, any, any>
 ): Subject => {
   const { category, declared, savedAs }: Partial<Aggregate<any, any, any, any, any, any, any, any, any, any>> =
     "category" in of ? of : {}
@@ -156,10 +162,14 @@ const subjectOf = (
     throw new Error("There are no commands to try: the decider declares none, so name them with the option commands")
   }
   const saved = state ?? savedAs ?? declared?.state
+  if (samples !== undefined && category === undefined) {
+    throw new Error("The option samples is for a decider of a category: that one has no stored events")
+  }
   const happened = events ?? (category === undefined ? undefined : Arbitraries.events(category))
   return {
     decider: "category" in of ? of.decider("1") : of,
     category,
+    samples: samples === undefined || category === undefined ? undefined : samplesOf(category, samples),
     snapshot: saved === undefined || isSnapshot(saved) ? saved : Snapshot.make({ name: "law", state: saved }),
     cases: Arbitrary.all({
       events: happened === undefined ? Arbitrary.Constant([]) : Arbitrary.array(Arbitraries.of(happened)),
@@ -167,6 +177,16 @@ const subjectOf = (
     })
   }
 }
+
+const samplesOf = (category: Category.Any, file: string): NonNullable<Subject["samples"]> =>
+  Effect.mapBoth(GoldenSamples.read(category, { file }), {
+    onFailure: (error) => error.message,
+    onSuccess: (decoded) =>
+      decoded.map(({ events, sample }) => ({
+        name: `${sample.category}: ${sample.type} version ${sample.schemaVersion}`,
+        events
+      }))
+  })
 
 const isSnapshot = (state: Snapshot.Any | Snapshot.StateSchema<any, any>): state is Snapshot.Any =>
   "schemaVersion" in state

@@ -102,6 +102,60 @@ export const verify = <const C extends ReadonlyArray<Category.Any>>(
   })
 
 /**
+ * A sample, and the events that it reads as today.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Decoded<out E> {
+  readonly sample: Sample
+  readonly events: ReadonlyArray<E>
+}
+
+/**
+ * What the samples of a category read as, in the order of the file: for tests of your own that go on with them. Fails where a
+ * declared version has no sample, one does not decode, or nothing declares it any more. Never writes.
+ *
+ * **Example** (Whatever was stored is about somebody)
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Category } from "effect-eventstore"
+ * import { GoldenSamples } from "effect-eventstore/Testing"
+ *
+ * class Opened extends Schema.TaggedClass<Opened>()("Opened", { customer: Schema.String }) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Opened] })
+ *
+ * export const program = Effect.map(
+ *   GoldenSamples.read(Cart, { file: "test/fixtures/events.json" }),
+ *   (samples) => samples.every(({ events }) => events.every(({ customer }) => customer.length > 0))
+ * )
+ * ```
+ * @category combinators
+ * @since 0.1.0
+ */
+export const read = <const C extends Category.Any>(
+  category: C,
+  { file }: { readonly file: string }
+): Effect.Effect<ReadonlyArray<Decoded<Category.Out<C>>>, GoldenSamplesBroken, Category.Services<C>> =>
+  Effect.gen(function*() {
+    const samples = yield* load(file)
+    const problems = wantedOf([category])
+      .filter((wanted) => !samples.some((sample) => isSampleOf(wanted, sample)))
+      .map((wanted) => `${nameOf(wanted)} has no sample in ${file}`)
+    problems.push(...undeclared([category], samples))
+    const decoded: Array<Decoded<any>> = []
+    for (const sample of samples) {
+      if (sample.category !== category.name) continue
+      yield* Effect.match(decode(category, sample), {
+        onFailure: ({ message }) => void problems.push(`${nameOfSample(sample)}: ${message}`),
+        onSuccess: (events) => void decoded.push({ sample, events })
+      })
+    }
+    if (problems.length > 0) return yield* new GoldenSamplesBroken({ file, problems })
+    return decoded
+  })
+
+/**
  * Declares the checks of {@link verify} as tests, one for each version of each type: call it at the top of a test file.
  * Upcasters that need services get them from `layer`.
  *
@@ -165,6 +219,10 @@ const isCurrent = ({ schemaVersion, type }: Wanted) =>
 
 const nameOf = ({ category, schemaVersion, type }: Wanted) => `${category.name}: ${type.tag} version ${schemaVersion}`
 
+/** A sample in a sentence. */
+const nameOfSample = ({ category, schemaVersion, type }: Sample): string =>
+  `${category}: ${type} version ${schemaVersion}`
+
 /** What is wrong with the sample of one version, or `undefined`. */
 const check = (wanted: Wanted, options: Options): Effect.Effect<string | undefined, GoldenSamplesBroken, any> =>
   Effect.gen(function*() {
@@ -190,27 +248,11 @@ const isSampleOf = ({ category, schemaVersion, type }: Wanted, sample: Sample) =
   sample.category === category.name && sample.type === type.tag && sample.schemaVersion === schemaVersion
 
 const decodes = (wanted: Wanted, sample: Sample): Effect.Effect<string | undefined, never, any> => {
-  const { category, type } = wanted
-  // whatever the category does with what it cannot decode, here it fails
-  const { codec } = Category.strict(category)
-  const stored: StoredEvent = {
-    position: 1,
-    streamId: `${category.name}-sample`,
-    streamVersion: 1,
-    eventId: "00000000-0000-7000-8000-000000000000" as StoredEvent["eventId"],
-    type: type.tag,
-    schemaVersion: sample.schemaVersion,
-    data: JSON.stringify(sample.data),
-    metadata: sample.metadata === undefined ? null : JSON.stringify(sample.metadata),
-    tags: sample.tags ?? null,
-    recordedAt: DateTime.toEpochMillis(DateTime.makeUnsafe("2025-01-01T00:00:00Z"))
-  }
+  const { category } = wanted
   return Effect.gen(function*() {
-    const events: Array<Recorded<any>> = []
-    yield* codec.decode(stored, events) ?? Effect.void
-    for (const { event } of events) {
+    for (const event of yield* decode(category, sample)) {
       if (!category.codec.types.some(({ current, tag }) => tag === event?._tag && current !== undefined)) continue
-      const encoded = yield* Effect.mapError(codec.encode(event as never), (problem) => ({
+      const encoded = yield* Effect.mapError(Category.strict(category).codec.encode(event as never), (problem) => ({
         message: `decodes to an event that cannot be appended today: ${problem}`
       }))
       if (isCurrent(wanted)) {
@@ -225,6 +267,30 @@ const decodes = (wanted: Wanted, sample: Sample): Effect.Effect<string | undefin
     return undefined
   }).pipe(Effect.catch((error: { readonly message: string }) => Effect.succeed(`${nameOf(wanted)}: ${error.message}`)))
 }
+
+/** The events that a sample reads as. */
+const decode = (
+  category: Category.Any,
+  sample: Sample
+): Effect.Effect<ReadonlyArray<any>, { readonly message: string }, any> =>
+  Effect.suspend(() => {
+    const events: Array<Recorded<any>> = []
+    const stored: StoredEvent = {
+      position: 1,
+      streamId: `${category.name}-sample`,
+      streamVersion: 1,
+      eventId: "00000000-0000-7000-8000-000000000000" as StoredEvent["eventId"],
+      type: sample.type,
+      schemaVersion: sample.schemaVersion,
+      data: JSON.stringify(sample.data),
+      metadata: sample.metadata === undefined ? null : JSON.stringify(sample.metadata),
+      tags: sample.tags ?? null,
+      recordedAt: DateTime.toEpochMillis(DateTime.makeUnsafe("2025-01-01T00:00:00Z"))
+    }
+    // whatever the category does with what it cannot decode, here it fails
+    const decoding = Category.strict(category).codec.decode(stored, events) ?? Effect.void
+    return Effect.map(decoding, () => events.map(({ event }) => event))
+  })
 
 /** Samples of the given categories that nothing declares any more. */
 const undeclared = (categories: ReadonlyArray<Category.Any>, samples: ReadonlyArray<Sample>): ReadonlyArray<string> =>

@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, HashMap, Layer, Option, Schema, SchemaGetter } from "effect"
 import { Category, Decider, Event, Snapshot } from "effect-eventstore"
-import { Arbitraries, DeciderLaws } from "effect-eventstore/Testing"
+import { Arbitraries, DeciderLaws, GoldenSamples } from "effect-eventstore/Testing"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 
 class Added extends Schema.TaggedClass<Added>()("Added", { sku: Schema.String, quantity: Schema.Int }) {}
 class Emptied extends Schema.TaggedClass<Emptied>()("Emptied", {}) {}
@@ -63,6 +66,80 @@ describe("DeciderLaws", () => {
       const { evolve, initial, decide } = make({}).decider("1")
       assert.strictEqual(yield* DeciderLaws.verify({ evolve, initial, decide }, { commands }), 3)
     }))
+
+  it.effect("decodes stored samples of every version, and folds them behind whatever happened", () =>
+    Effect.gen(function*() {
+      class Renamed extends Context.Service<Renamed, (sku: string) => string>()("test/Renamed") {}
+      const chained = Event.oldest(Schema.Struct({ sku: Schema.String })).currentEffect(
+        Added,
+        ({ sku }) => Renamed.useSync((renamed) => new Added({ sku: renamed(sku), quantity: sku === "many" ? 9 : 1 }))
+      )
+      const Old = Category.make("cart", { id: Schema.String, events: [chained, Emptied] })
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "laws-"))),
+        (directory) => Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+      )
+      const file = Path.join(directory, "samples.json")
+      const sample = (type: string, schemaVersion: number, data: object) => ({
+        category: "cart",
+        type,
+        schemaVersion,
+        data
+      })
+      const write = (...samples: ReadonlyArray<object>) => Fs.writeFileSync(file, JSON.stringify({ samples }))
+      const all = [
+        sample("Added", 1, { sku: "tea" }),
+        sample("Added", 2, { sku: "cup", quantity: 2 }),
+        sample("Emptied", 1, {})
+      ]
+      const verify = (changes: Partial<typeof right> = {}) =>
+        DeciderLaws.verify(make(changes, Old as unknown as typeof Cart), { samples: file, seed: 1 }).pipe(
+          Effect.provideService(Renamed, (sku) => `new ${sku}`)
+        )
+      write(...all)
+      assert.strictEqual(yield* verify(), 5)
+      const decoded = yield* GoldenSamples.read(Old, { file }).pipe(
+        Effect.provideService(Renamed, (sku) => `new ${sku}`)
+      )
+      assert.deepStrictEqual(decoded.map(({ events, sample }) => [sample.schemaVersion, events]), [
+        [1, [new Added({ sku: "new tea", quantity: 1 })]],
+        [2, [new Added({ sku: "cup", quantity: 2 })]],
+        [1, [new Emptied()]]
+      ])
+
+      write(...all.slice(1))
+      const missing = yield* Effect.flip(verify())
+      assert.match(missing.law, /decodes the stored samples of every version/)
+      assert.match(missing.problem, /cart: Added version 1 has no sample/)
+      write(...all, sample("Added", 1, { sku: 7 }))
+      assert.match((yield* Effect.flip(verify())).problem, /cart: Added version 1: .*Expected string/s)
+      write(...all, sample("Removed", 1, {}))
+      assert.match((yield* Effect.flip(verify())).problem, /Removed version 1 is not declared any more/)
+      // one that no made up event and no decision comes to
+      write(...all, sample("Added", 1, { sku: "many" }))
+      const folding = yield* Effect.flip(verify({
+        evolve: {
+          ...right.evolve,
+          Added: (state, event) => {
+            if (event.sku === "new many") throw new Error("too many")
+            return right.evolve.Added(state, event)
+          }
+        }
+      }))
+      assert.match(
+        folding.problem,
+        /cart: Added version 1 reads as Added .*new many.*, which evolve cannot fold.*too many/s
+      )
+      assert.match(folding.counterexample, /^{ commands: \[\], events: \[\] }$/)
+    }).pipe(Effect.scoped))
+
+  it("takes samples of a category only", () => {
+    const { decide, evolve, initial } = make({}).decider("1")
+    assert.throws(
+      () => DeciderLaws.suite("pure", { decide, evolve, initial }, { commands, samples: "samples.json" }),
+      /samples.*category/
+    )
+  })
 
   it.effect("finds an event that cannot be folded", () =>
     Effect.gen(function*() {

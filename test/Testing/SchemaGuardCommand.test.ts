@@ -1,7 +1,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, Exit, Schema } from "effect"
-import { Category, Snapshot } from "effect-eventstore"
+import { Category, type Event, Snapshot } from "effect-eventstore"
 import * as SchemaGuardCommand from "effect-eventstore/Testing/SchemaGuardCommand"
 import { Command } from "effect/cli"
 import * as Fs from "node:fs"
@@ -10,7 +10,7 @@ import * as Path from "node:path"
 
 const cartOf = (fields: Schema.Struct.Fields) => {
   class Opened extends Schema.TaggedClass<any>()("Opened", fields) {}
-  return Category.make("cart", { id: Schema.String, events: [Opened] })
+  return Category.make("cart", { id: Schema.String, events: [Opened as never as Event.Member] })
 }
 const Totals = Snapshot.make({ name: "totals", state: Schema.Struct({ cents: Schema.Int }) })
 
@@ -30,7 +30,8 @@ const running = (guarded: Parameters<typeof SchemaGuardCommand.make>[0], file: s
       const lines: Array<string> = []
       const print = (...values: ReadonlyArray<unknown>) => void lines.push(values.join(" "))
       const exit = yield* Effect.exit(run(args)).pipe(
-        Effect.updateService(Console.Console, (console) => ({ ...console, log: print, error: print }))
+        Effect.updateService(Console.Console, (console) =>
+          Object.assign(Object.create(console) as typeof console, { log: print, error: print }))
       )
       return { exit, text: lines.join("\n") }
     }).pipe(Effect.provide(NodeServices.layer))

@@ -19,6 +19,13 @@ export interface Subject {
   readonly category: Category.Category<string, any, any, any, any> | undefined
   readonly snapshot: Snapshot.Any | undefined
   readonly cases: Arbitrary<Case>
+  /** Stored samples of every version, and what they read as. */
+  readonly samples: Effect.Effect<ReadonlyArray<Sample>, string, any> | undefined
+}
+
+export interface Sample {
+  readonly name: string
+  readonly events: ReadonlyArray<any>
 }
 
 export interface Law {
@@ -28,7 +35,7 @@ export interface Law {
   readonly check: (one: Case) => Effect.Effect<void, string, any>
 }
 
-export const lawsOf = ({ category, decider, snapshot }: Subject): ReadonlyArray<Law> => {
+export const lawsOf = ({ category, decider, samples, snapshot }: Subject): ReadonlyArray<Law> => {
   const { initial, evolve } = decider
   const fold = (events: ReadonlyArray<any>, state: any = initial) =>
     events.reduce((state, event) => evolve(state, event), state)
@@ -142,8 +149,32 @@ export const lawsOf = ({ category, decider, snapshot }: Subject): ReadonlyArray<
       }
     })
   })
+  const reads = (samples: Effect.Effect<ReadonlyArray<Sample>, string, any>): Law => {
+    let known: ReadonlyArray<Sample> | undefined
+    return {
+      name: "decodes the stored samples of every version, and folds them behind whatever happened",
+      check: Effect.fnUntraced(function*(one) {
+        known ??= yield* samples
+        const before = fold(yield* history(one))
+        for (const { events, name } of known) {
+          const what = `${name} reads as ${events.map(textOf).join(", ")}, which`
+          const state = yield* Effect.try({
+            try: () => fold(events, before),
+            catch: (cause) => `${what} evolve cannot fold: ${cause}`
+          })
+          if (snapshot !== undefined) {
+            yield* Effect.mapError(snapshot.encode(state), (problem) => `${what} leads to a state that ${problem}`)
+          }
+        }
+      })
+    }
+  }
+  const others = [
+    ...(snapshot === undefined ? [] : [saves(snapshot)]),
+    ...(samples === undefined ? [] : [reads(samples)])
+  ]
   // first what would lead the others astray
-  return [changesNothing, decides, folds, ...(snapshot === undefined ? [] : [saves(snapshot)])].map((law) => ({
+  return [changesNothing, decides, folds, ...others].map((law) => ({
     name: law.name,
     // a defect is a counterexample, too, and is made smaller
     check: (one) =>
