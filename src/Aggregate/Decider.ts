@@ -353,7 +353,8 @@ export interface Fold<in Id, in In, in out Out, in out State, out CR> {
 }
 
 /**
- * The schemas that a decider was declared with, for those who send commands and states to other processes.
+ * What a decider was declared with that those need who send commands and states to other processes: the schemas, and when it
+ * decides again.
  *
  * @category models
  * @since 0.1.0
@@ -361,6 +362,7 @@ export interface Fold<in Id, in In, in out Out, in out State, out CR> {
 export interface Declared<in out State, out SR> {
   readonly commands: ReadonlyArray<CommandClass>
   readonly state: Schema.ConstraintCodec<State, unknown, SR, never> | undefined
+  readonly retry: Schedule.Schedule<unknown, WrongExpectedVersion> | undefined
 }
 
 /**

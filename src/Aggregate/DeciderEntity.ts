@@ -71,8 +71,8 @@ export interface LayerOptions {
   /** How long an id without commands keeps its state in memory. Default: that of the cluster, a minute. */
   readonly maxIdleTime?: Duration.Input | undefined
   /**
-   * How often and when the commands of a batch are decided again, because somebody wrote past the entity. Default: that of
-   * `Decider.make`.
+   * How often and when the commands of a batch are decided again, because somebody wrote past the entity. Default: `retry` of
+   * the decider.
    */
   readonly retry?: Schedule.Schedule<unknown, WrongExpectedVersion> | undefined
 }
@@ -154,6 +154,8 @@ export type Options<E, ErrorSchema extends Schema.Constraint> =
  * `run` of the decider.
  *
  * All commands of an id are decided one after the other: what `decide` waits for, the others wait for. It may be made again.
+ * When the one who asked is gone, a decision that is not made yet is interrupted. One that ends in an interruption of its own is
+ * a defect.
  *
  * **Gotchas** Throws where the decider declares no `commands` or no `state`. A state that its schema cannot encode is a
  * defect of the answer; the events are stored.

@@ -68,7 +68,11 @@ export const make = (
   })
   return {
     ...folds,
-    declared: { commands: options.commands ?? [], state: options.state ?? options.snapshot?.shapes.at(-1) },
+    declared: {
+      commands: options.commands ?? [],
+      state: options.state ?? options.snapshot?.shapes.at(-1),
+      retry: options.retry
+    },
     decide,
     decider: (id) => ({ initial: folds.initial(id), evolve: folds.evolve, decide }),
     run: (id, command, options: RunOptions = {}) => Effect.suspend(() => run(runningOf(id), command, options)),

@@ -1,4 +1,4 @@
-import { Cause, Effect, Option, Schema } from "effect"
+import { Cause, Effect, Option, Schedule, Schema } from "effect"
 import * as Entity from "effect/cluster/Entity"
 import * as Rpc from "effect/rpc/Rpc"
 import * as EventId from "../../Event/EventId.ts"
@@ -70,18 +70,21 @@ export const make = (
         ),
         ...(expected === undefined ? {} : { expected })
       }
-      const deliver: Effect.Effect<any, any, any> = Effect.catchCause(
+      const deliver: Effect.Effect<Effect.Effect<any, any>, Cause.Cause<any>, any> = Effect.matchCauseEffect(
         Effect.suspend(() => client.Run(payload)),
-        // its owner gave it up, or has it and can answer only whom it lost: the command id makes it the same command
-        (cause) =>
-          Cause.hasInterruptsOnly(cause) || cause.reasons.some((reason) =>
-              reason._tag === "Fail" &&
-              (reason.error as { readonly _tag?: unknown })._tag === "AlreadyProcessingMessage"
-            )
-            ? Effect.delay(deliver, "50 millis")
-            : Effect.failCause(cause)
+        {
+          onSuccess: (ran) => Effect.succeed(Effect.succeed(ran)),
+          // its owner gave it up, or has it and can answer only whom it lost: the command id makes it the same command
+          onFailure: (cause) =>
+            Cause.hasInterruptsOnly(cause) || cause.reasons.some((reason) =>
+                reason._tag === "Fail" &&
+                (reason.error as { readonly _tag?: unknown })._tag === "AlreadyProcessingMessage"
+              )
+              ? Effect.fail(cause)
+              : Effect.succeed(Effect.failCause(cause))
+        }
       )
-      return yield* deliver
+      return yield* Effect.flatten(Effect.retry(deliver, redelivery))
     })
 
   return {
@@ -99,7 +102,7 @@ export const make = (
         Effect.mapError(encodeJson(input), () => new InvalidInput({ field: "input", problem: "is not JSON" })),
         (json) => send(id, json, options)
       ),
-    toLayer: ({ batch = 256, mailboxCapacity, maxIdleTime, retry = defaultRetry }: LayerOptions = {}) => {
+    toLayer: ({ batch = 256, mailboxCapacity, maxIdleTime, retry = declared.retry }: LayerOptions = {}) => {
       if (!Number.isSafeInteger(batch) || batch < 1) {
         throw new Error(`A batch of ${batch} commands: that is not a whole number from 1`)
       }
@@ -127,7 +130,7 @@ export const make = (
               store,
               folded: foldedOf(decider, id.value),
               decide: decider.decide,
-              retry,
+              retry: retry ?? defaultRetry,
               telemetry,
               batch
             })
@@ -143,6 +146,11 @@ export const make = (
     }
   }
 }
+
+/** When a command is sent again that its owner gave up: soon, then up to a second later each time, as long as somebody waits. */
+const redelivery = Schedule.min([Schedule.exponential("50 millis", 1.5), Schedule.spaced("1 second")]).pipe(
+  Schedule.jittered
+)
 
 const encodeJson = Schema.decodeUnknownEffect(Schema.Json)
 

@@ -1,4 +1,4 @@
-import { Context, Deferred, Effect, Exit, Metric, Queue, type Scope, Semaphore, Tracer } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Metric, Queue, type Scope, Semaphore, Tracer } from "effect"
 import * as EventData from "../../Event/EventData.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
@@ -34,6 +34,8 @@ interface Waiting<S> {
   readonly answer: Deferred.Deferred<Effect.Effect<Ran<S, any>, any, any>>
   /** Whether nobody waits for the answer any more. */
   isGone: boolean
+  /** Ends what is decided for him. */
+  leave: () => void
 }
 
 export interface WriterOptions<S> {
@@ -54,6 +56,8 @@ export interface Writer<S> {
     readonly expected: ExpectedVersion | undefined
     readonly metadata: EventMetadata.EventMetadata
   }) => Effect.Effect<Ran<S, any>, any, any>
+  /** How many wait that are not in hand: none of them left. */
+  readonly waiting: () => number
 }
 
 /**
@@ -67,7 +71,9 @@ export const makeWriter = <S>(
 ): Effect.Effect<Writer<S>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { streamId } = folded.stream
-    const queue = yield* Queue.unbounded<Waiting<S>>()
+    // in the order in which they came; who leaves is out at once, so there are no more than callers
+    const line = new Set<Waiting<S>>()
+    const arrived = yield* Queue.sliding<void>(1)
     const repeating = Semaphore.makeUnsafe(2)
     const sizes = Metric.withAttributes(batches, { decider: folded.stream.category.name })
     let current: Loaded<S> | undefined
@@ -100,6 +106,10 @@ export const makeWriter = <S>(
         let running = loaded
         for (const one of waiting) {
           const { command, commandId, context, expected, metadata } = one
+          if (one.isGone) {
+            answers.push(() => Effect.interrupt)
+            continue
+          }
           if (known.has(idOf(one))) {
             answers.push(() => repeating.withPermit(repeated(commandId)))
             continue
@@ -116,7 +126,7 @@ export const makeWriter = <S>(
           }
           const { state, version } = running
           // what it leads to is folded before it is stored: what cannot be folded must not be
-          const decided = yield* Effect.exit(Effect.provideContext(
+          const deciding = Effect.provideContext(
             Effect.flatMap(
               Effect.suspend(() => decide(command, state)),
               (events) =>
@@ -127,10 +137,16 @@ export const makeWriter = <S>(
                 }))
             ),
             context as Context.Context<any>
-          ))
+          )
+          const decided = yield* untilGone(one, deciding)
           if (Exit.isFailure(decided)) {
             const { cause } = decided
-            answers.push(() => Effect.failCause(cause))
+            // an interruption would say that nobody has decided: then it is sent again
+            answers.push(() =>
+              !one.isGone && Cause.hasInterruptsOnly(cause)
+                ? Effect.die(new Error(`The decision on the command ${commandId} for ${streamId} was interrupted`))
+                : Effect.failCause(cause)
+            )
             continue
           }
           const { events: led, next, read } = decided.value
@@ -208,11 +224,20 @@ export const makeWriter = <S>(
           }
         })
 
-    yield* Queue.takeBetween(queue, 1, batch).pipe(
-      Effect.flatMap((taken) => work(taken.filter(({ isGone }) => !isGone))),
-      Effect.forever,
-      Effect.forkScoped
-    )
+    const takeBatch = (): ReadonlyArray<Waiting<S>> => {
+      const taken: Array<Waiting<S>> = []
+      for (const one of line) {
+        if (taken.length === batch) break
+        line.delete(one)
+        taken.push(one)
+      }
+      return taken
+    }
+    const workOff: Effect.Effect<void, never, any> = Effect.suspend(() => {
+      const taken = takeBatch()
+      return taken.length === 0 ? Effect.void : Effect.andThen(work(taken), workOff)
+    })
+    yield* Queue.take(arrived).pipe(Effect.andThen(workOff), Effect.forever, Effect.forkScoped)
 
     return {
       run: ({ command, commandId, expected, metadata }) =>
@@ -228,15 +253,34 @@ export const makeWriter = <S>(
             metadata: traced,
             context: Context.add(context, EventMetadata.Current, metadata),
             answer: Deferred.makeUnsafe(),
-            isGone: false
+            isGone: false,
+            leave: () => {}
           }
-          Queue.offerUnsafe(queue, one)
+          line.add(one)
+          Queue.offerUnsafe(arrived, undefined)
           return Effect.flatten(Effect.onInterrupt(Deferred.await(one.answer), () =>
             Effect.sync(() => {
               one.isGone = true
+              line.delete(one)
+              one.leave()
             })))
-        }))
+        })),
+      waiting: () => line.size
     }
+  })
+
+/** What an effect for somebody ends with; it is interrupted when he leaves. */
+const untilGone = <A, E, R>(
+  one: Waiting<any>,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+  Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return Effect.succeed(exit)
+    one.leave = () => fiber.interruptUnsafe()
+    // he may have left while it was begun
+    if (one.isGone) one.leave()
+    return Fiber.await(fiber)
   })
 
 /** Where the events of an append stand: its first one, and the last one before it. */
