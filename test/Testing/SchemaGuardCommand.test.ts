@@ -8,10 +8,11 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
-const cartOf = (fields: Schema.Struct.Fields) => {
-  class Opened extends Schema.TaggedClass<any>()("Opened", fields) {}
-  return Category.make("cart", { id: Schema.String, events: [Opened as never as Event.Member] })
-}
+const cartOf = (fields: Schema.Struct.Fields) =>
+  Category.make("cart", {
+    id: Schema.String,
+    events: [Schema.TaggedClass<any>()("Opened", fields) as never as Event.Member]
+  })
 const Totals = Snapshot.make({ name: "totals", state: Schema.Struct({ cents: Schema.Int }) })
 
 const freshFile = Effect.map(
