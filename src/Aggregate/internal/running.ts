@@ -75,7 +75,7 @@ export const run = <S>(
       }
       const after = yield* saveIfDue(store, folded, yield* advance(loaded, next, news, appended))
       if (states !== undefined) {
-        yield* states.put(streamId, after)
+        yield* states.advance(streamId, after)
       }
       return {
         state: next,
@@ -100,7 +100,7 @@ export const run = <S>(
         }
         return yield* decideOn(loaded)
       }
-      if (!cache!.isTrusted) {
+      if (!cache!.isTrusted || (yield* states.isOld(streamId))) {
         loaded = (yield* check(store, folded, cache!, states, kept)).loaded
         return yield* decideOn(loaded)
       }
@@ -190,7 +190,7 @@ const check = <S>(store: Store, folded: Folded<S>, cache: Cache, states: States,
     )
     yield* cache.count(checked.pickedUp)
     if (checked.pickedUp === "stale") states.remove(streamId, kept)
-    if (checked.pickedUp !== "same") yield* states.put(streamId, checked.loaded)
+    yield* states.put(streamId, checked.loaded)
     return checked
   })
 

@@ -16,6 +16,7 @@ import * as LogFilter from "../LogFilter.ts"
 import * as LogRange from "../LogRange.ts"
 import type { AppendCondition, AppendedEntry, LogStorage, Page, StreamChange, StreamState } from "../LogStorage.ts"
 import { InvalidInput, StreamTombstoned } from "../StoreError.ts"
+import * as StreamChanges from "../StreamChanges.ts"
 import type { OwnBackground } from "./background.ts"
 import type { InlineAppends } from "./inline.ts"
 import { type OwnLogTail } from "./logTail.ts"
@@ -88,7 +89,16 @@ export const makeStore = (
     expected: ExpectedVersion = "any"
   ): Effect.Effect<void, any> =>
     isExpectedVersion(expected)
-      ? observe(operation, Category.name(stream))(checked(stream, storage.change(stream.streamId, change, expected)))
+      ? observe(operation, Category.name(stream))(checked(
+        stream,
+        change._tag === "SetMetadata"
+          ? storage.change(stream.streamId, change, expected)
+          // also where nobody knows whether it was made
+          : Effect.ensuring(
+            storage.change(stream.streamId, change, expected),
+            Effect.sync(() => StreamChanges.of(storage).add(stream.streamId))
+          )
+      ))
       : Effect.fail(new InvalidInput({ field: "expected", problem: `is ${String(expected)}` }))
 
   const readLog = <Out, R>(
