@@ -18,7 +18,10 @@ const fresh = () => {
     decide: (states: { readonly into: number; readonly guard: number }) => Effect.Effect<{ into?: Array<Put> }, E, R>
   ) =>
     Boundary.make(name, {
-      streams: (_: string) => ({ into: Boundary.on(fold, "into"), guard: Boundary.on(fold, "guard") }),
+      streams: (suffix: string) => ({
+        into: Boundary.on(fold, `into${suffix}`),
+        guard: Boundary.on(fold, `guard${suffix}`)
+      }),
       decide: (_, states) => decide(states)
     })
   return { category, put, guarded, plain: guarded(() => Effect.succeed({ into: [new Put({ by: 1 })] })) }

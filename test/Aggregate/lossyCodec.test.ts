@@ -85,7 +85,10 @@ for (const [name, layer] of [["memory", EventStore.layerMemory], ["pglite", Pgli
       Effect.gen(function*() {
         const { category, plain } = fresh()
         const both = Boundary.make(category.name, {
-          streams: (_: number) => ({ one: Boundary.on(plain, "1"), other: Boundary.on(plain, "2") }),
+          streams: (amount: number) => ({
+            one: Boundary.on(plain, amount > 0 ? "1" : "none"),
+            other: Boundary.on(plain, "2")
+          }),
           decide: (amount) => ({ one: [new Paid({ amount })], other: [new Paid({ amount })] })
         })
         const first = yield* both.run(2.005, { commandId: "once" })
@@ -101,7 +104,7 @@ for (const [name, layer] of [["memory", EventStore.layerMemory], ["pglite", Pgli
         const { category } = fresh()
         const sums = Boundary.dynamic(category.name, {
           from: category,
-          query: (_: number) => [{ types: ["Paid"] }],
+          query: (amount: number) => amount > 0 ? [{ types: ["Paid"] }] : [],
           initial: 0,
           evolve: { Paid: (sum, { amount }) => sum + amount, Broke: (sum) => sum },
           decide: (amount) => EventStore.entry(category.stream("1"), [new Paid({ amount })])

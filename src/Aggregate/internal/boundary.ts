@@ -73,7 +73,7 @@ export const make = (
             // one state was read after the other: were they ever there together?
             const isTold = parts.length === 1 || Exit.isFailure(decided) && Cause.hasInterrupts(decided.cause)
             if (!isTold) yield* conflicting(store.appendAll(entriesOf(parts, states, events)))
-            return Exit.isSuccess(decided) ? ranOf(parts, states, [], false) : yield* decided
+            return Exit.isSuccess(decided) ? ranOf(parts, states, [], false) : yield* Effect.failCause(decided.cause)
           }
           // before they are stored: what cannot be folded must not be
           const read = yield* Effect.forEach(parts, ({ folded }, i) => readBack(folded.stream, events[i]!))

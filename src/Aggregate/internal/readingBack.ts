@@ -66,7 +66,7 @@ const exactOf = (codec: Codec): ReadonlySet<string> => {
 
 /** Whether a schema is a class whose fields are stored as they are. */
 const isExactClass = (schema: { readonly ast: SchemaAST.AST } | undefined): boolean => {
-  if (typeof schema !== "function" || !("fields" in schema)) return false
+  if (schema === undefined || typeof (schema as unknown) !== "function" || !("fields" in schema)) return false
   const { encoding } = schema.ast
   return encoding !== undefined && encoding.length === 1 && isPlain(encoding[0].to, new Set())
 }
@@ -77,25 +77,12 @@ const isPlain = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
   seen.add(ast)
   if (ast.encoding !== undefined) return false
   const are = (asts: ReadonlyArray<SchemaAST.AST>) => asts.every((ast) => isPlain(ast, seen))
-  switch (ast._tag) {
-    case "String":
-    case "Number":
-    case "Boolean":
-    case "Null":
-    case "TemplateLiteral":
-    case "Enum":
-      return true
-    case "Literal":
-      return typeof ast.literal !== "bigint"
-    case "Arrays":
-      return are(ast.elements) && are(ast.rest)
-    case "Objects":
-      return are([...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type))
-    case "Union":
-      return are(ast.types)
-    case "Suspend":
-      return isPlain(ast.thunk(), seen)
-    default:
-      return false
-  }
+  if (SchemaAST.isLiteral(ast)) return typeof ast.literal !== "bigint"
+  if (SchemaAST.isArrays(ast)) return are(ast.elements) && are(ast.rest)
+  if (SchemaAST.isObjects(ast)) return are([...ast.propertySignatures, ...ast.indexSignatures].map(({ type }) => type))
+  if (SchemaAST.isUnion(ast)) return are(ast.types)
+  if (SchemaAST.isSuspend(ast)) return isPlain(ast.thunk(), seen)
+  return plain.has(ast._tag)
 }
+
+const plain: ReadonlySet<string> = new Set(["String", "Number", "Boolean", "Null", "TemplateLiteral", "Enum"])
