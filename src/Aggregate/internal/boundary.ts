@@ -1,6 +1,5 @@
 import { Cause, Effect, Exit } from "effect"
 import type { EventData } from "../../Event/EventData.ts"
-import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as LogFilter from "../../Store/LogFilter.ts"
 import { InvalidInput } from "../../Store/StoreError.ts"
@@ -15,7 +14,7 @@ import { eventIdOf, findAnswer } from "./answering.ts"
 import { type Folded, load, loadAsOf, type Loaded, reload } from "./loading.ts"
 import { readBack } from "./readingBack.ts"
 import { conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
-import { checkCommandId, checkStream, decidedOf, metadataOf, withIds } from "./running.ts"
+import { appendOrAnswer, checkCommandId, checkStream, decidedOf, withIds } from "./running.ts"
 import { advance, saveIfDue } from "./saving.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
@@ -80,20 +79,16 @@ export const make = (
           const next = parts.map(({ folded }, i) => read[i]!.reduce(folded.evolve, states[i]!.state))
           const ids = commandId === undefined ? undefined : eventIdOf(ownerOf(name), commandId)
           const news = split(yield* withIds(events.flat(), ids), events)
-          const appended = yield* conflicting(store.appendAll(entriesOf(parts, states, news))).pipe(
-            EventMetadata.provide(yield* metadataOf(options)),
-            // the same command at the same time, and it was decided otherwise
-            Effect.catchTag("EventIdConflict", (conflict) =>
-              Effect.flatMap(known, (answer) =>
-                answer === undefined ? Effect.fail(conflict) : Effect.succeed(answer)))
+          const appended = yield* appendOrAnswer(
+            conflicting(store.appendAll(entriesOf(parts, states, news))),
+            options,
+            known
           )
           if ("isRepeated" in appended) {
             return appended
           }
           // the same command at the same time, decided alike, when a stream without an event of it was at another version
-          const isOther = parts.some((_, i) =>
-            news[i]!.length === 0 && appended[i]!.version !== states[i]!.version
-          )
+          const isOther = parts.some((_, i) => news[i]!.length === 0 && appended[i]!.version !== states[i]!.version)
           const first = isOther ? yield* known : undefined
           if (first !== undefined) return first
           const after = yield* Effect.forEach(parts, ({ folded }, i) =>

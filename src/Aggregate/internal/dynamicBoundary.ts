@@ -2,7 +2,6 @@ import { Effect, Option, Stream } from "effect"
 import * as Event from "../../Event/Event.ts"
 import { EventData } from "../../Event/EventData.ts"
 import * as EventId from "../../Event/EventId.ts"
-import * as EventMetadata from "../../Event/EventMetadata.ts"
 import { type Entry, EventStore } from "../../Store/EventStore.ts"
 import { AppendConditionFailed, InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import * as Category from "../../Stream/Category.ts"
@@ -15,7 +14,7 @@ import { findInLog, ownerOf, toDecided } from "./boundary.ts"
 import { evolveBy, tagsOf } from "./byTag.ts"
 import { readBack } from "./readingBack.ts"
 import { type AnyConflict, conflicting, defaultRetry, type Retry, retrying } from "./retrying.ts"
-import { checkCommandId, decidedOf, metadataOf } from "./running.ts"
+import { appendOrAnswer, checkCommandId, decidedOf } from "./running.ts"
 import { makeTelemetry } from "./telemetry.ts"
 
 type Store = EventStore["Service"]
@@ -72,12 +71,10 @@ export const make = (name: string, options: AnyOptions): Dynamic<any, any, any, 
           const ids = commandId === undefined ? undefined : eventIdOf(ownerOf(name), commandId)
           const entries = yield* withIds(given, ids)
           const append = store.appendIf({ items, after }, entries)
-          const appended = yield* conflicting(append, (conflict) => canPass(store, items, after, conflict)).pipe(
-            EventMetadata.provide(yield* metadataOf(options)),
-            // the same command at the same time, and it was decided otherwise
-            Effect.catchTag("EventIdConflict", (conflict) =>
-              Effect.flatMap(known, (answer) =>
-                answer === undefined ? Effect.fail(conflict) : Effect.succeed(answer)))
+          const appended = yield* appendOrAnswer(
+            conflicting(append, (conflict) => canPass(store, items, after, conflict)),
+            options,
+            known
           )
           if ("isRepeated" in appended) {
             return appended
@@ -88,8 +85,7 @@ export const make = (name: string, options: AnyOptions): Dynamic<any, any, any, 
               streamId: appended[i]!.streamId
             }))
           )
-          const position = appended.reduce((last, entry) =>
-            Math.max(last, entry.position), 0) as Position
+          const position = appended.reduce((last, entry) => Math.max(last, entry.position), 0) as Position
           return { state: next, events, position, isRepeated: false }
         })
         return yield* retrying(attempt, retry, telemetry.retried)

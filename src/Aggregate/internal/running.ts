@@ -5,7 +5,7 @@ import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { Snapshot } from "../../Snapshot/Snapshot.ts"
 import * as SnapshotStore from "../../Snapshot/SnapshotStore.ts"
 import { EventStore } from "../../Store/EventStore.ts"
-import { InvalidInput, StoreError, WrongExpectedVersion } from "../../Store/StoreError.ts"
+import { EventIdConflict, InvalidInput, StoreError, WrongExpectedVersion } from "../../Store/StoreError.ts"
 import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
@@ -63,13 +63,7 @@ export const run = <S>(
       const next = read.reduce<S>(folded.evolve, state)
       const news = yield* withIds(events, commandId === undefined ? undefined : eventIdOf(streamId, commandId))
       const append = store.append(folded.stream as never, news as ReadonlyArray<never>, { expected: version })
-      const appended = yield* conflicting(append).pipe(
-        EventMetadata.provide(yield* metadataOf(options)),
-        // the same command at the same time, and it was decided otherwise
-        Effect.catchTag("EventIdConflict", (conflict) =>
-          Effect.flatMap(known, (answer) =>
-            answer === undefined ? Effect.fail(conflict) : Effect.succeed(answer)))
-      )
+      const appended = yield* appendOrAnswer(conflicting(append), options, known)
       if ("isRepeated" in appended) {
         return appended
       }
@@ -239,6 +233,22 @@ export const metadataOf = (
         { correlationId: current.correlationId ?? commandId, causationId: commandId },
         metadata
       ))
+
+/** Appends what a command led to; the same command at the same time may have led to something else, and that is the answer. */
+export const appendOrAnswer = <A, E, B, E2, R2>(
+  append: Effect.Effect<A, E>,
+  options: RunOptions,
+  known: Effect.Effect<B | undefined, E2, R2>
+): Effect.Effect<A | B, E | E2, R2> =>
+  Effect.flatMap(metadataOf(options), (metadata) =>
+    append.pipe(
+      EventMetadata.provide(metadata),
+      Effect.catchIf(
+        (error) => error instanceof EventIdConflict,
+        (conflict) =>
+          Effect.flatMap(known, (answer) => answer === undefined ? Effect.fail(conflict) : Effect.succeed(answer))
+      )
+    ))
 
 /** Where the events of an append stand, and what they read as. */
 export const decidedOf = (
