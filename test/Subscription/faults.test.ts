@@ -344,8 +344,9 @@ layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("catch-u
       yield* goOn(subscribers)
       yield* server.stop
       const other = yield* PostgresServer.make({ copyOf: yield* server.copy })
-      yield* server.start
+      // before the old one is there again: what it were told would be lost
       proxy.leadTo(other.url(new URL(url).pathname.slice(1)))
+      yield* server.start
       yield* goOn(subscribers)
       yield* assertWhole(store, subscribers, [writer])
     }))
