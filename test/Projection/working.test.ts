@@ -102,6 +102,17 @@ describe("workThrough", () => {
       assert.deepStrictEqual(waits, [1, 2, 1, 2])
     }))
 
+  it.effect("does not blame one that fails for the first time when others before it have used up the tries", () =>
+    Effect.gen(function*() {
+      const { blamed, committed, waits } = yield* work(5, {
+        retries: 1,
+        fails: (item, attempt) => [0, 1, 3].includes(item) && attempt === 1
+      })
+      assert.deepStrictEqual(committed, upTo(5))
+      assert.deepStrictEqual(blamed, [])
+      assert.deepStrictEqual(waits, [1])
+    }))
+
   it.effect("stops at the one to blame, with all before it done", () =>
     Effect.gen(function*() {
       const { committed, worked } = yield* work(40, { fails: (item) => item === 17, blame: "stopped" })

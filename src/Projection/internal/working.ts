@@ -35,7 +35,7 @@ export type Worked = "done" | "refused" | "stopped" | "left"
 /**
  * Handles events in order, in as few transactions as may be. A transaction that fails is tried again by the schedule; then
  * the event to blame is looked for, in halves: what comes before it is handled meanwhile, nothing twice. Only what is
- * looked for counts: a new failure behind it has tries of its own.
+ * looked for counts: a new failure behind it has tries of its own, and who is found is asked once more.
  *
  * **Details** Failures that the work itself answers with are those of a transaction. Interruption ends it.
  */
@@ -49,6 +49,8 @@ export const workThrough = <Item>(
     let failures = 0
     // the events before this index hold one that fails, however often it is tried
     let suspects = 0
+    // the last event that failed by itself while such a one was looked for
+    let found = -1
     while (index < items.length) {
       if (work.isLeaving()) return "left"
       const count = suspects > index ? Math.ceil((suspects - index) / 2) : work.limit()
@@ -72,6 +74,11 @@ export const workThrough = <Item>(
       }
       if (end - index > 1) {
         suspects = end
+        continue
+      }
+      // the others of its transaction may have failed before, and this one never
+      if (suspects > index && found !== index) {
+        found = index
         continue
       }
       const verdict = yield* work.blame(items[index]!, exit.cause, failures, isEnd)
