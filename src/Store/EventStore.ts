@@ -22,19 +22,19 @@ import { makeStore } from "./internal/eventStore.ts"
 import { makeInline } from "./internal/inline.ts"
 import { makeLogTail } from "./internal/logTail.ts"
 import { makeMemoryStorage } from "./internal/memoryStorage.ts"
-import { isConflict } from "./internal/verdict.ts"
 import { type Limits, withDefaults } from "./Limits.ts"
 import type { AppendCondition, AppendRefused, LogStorage } from "./LogStorage.ts"
 import type { LogTail } from "./LogTail.ts"
-import type {
-  AppendConditionFailed,
-  EventIdConflict,
-  InlineProjectionFailed,
-  InlineProjectionMissing,
-  InvalidInput,
-  StoreError,
-  StreamTombstoned,
-  WrongExpectedVersion
+import {
+  type AppendConditionFailed,
+  type EventIdConflict,
+  type InlineProjectionFailed,
+  type InlineProjectionMissing,
+  type InvalidInput,
+  isConflict,
+  type StoreError,
+  type StreamTombstoned,
+  type WrongExpectedVersion
 } from "./StoreError.ts"
 
 /**

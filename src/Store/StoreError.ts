@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Effect, Inspectable, Schedule, Schema } from "effect"
+import { type Array as Arr, Effect, Inspectable, Schedule, Schema } from "effect"
 import { EventId } from "../Event/EventId.ts"
 import { ExpectedVersion } from "../Stream/ExpectedVersion.ts"
 import { Position } from "../Stream/Position.ts"
@@ -206,6 +206,32 @@ export class LogRewound extends Schema.TaggedError<LogRewound>()("LogRewound", {
 }
 
 /**
+ * What another writer who was faster leads to.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AnyConflict = WrongExpectedVersion | AppendConditionFailed
+
+/**
+ * Makes the error of an append, or of a change of a stream, that violated expectations: all of them, in the order of the
+ * entries.
+ *
+ * **Example**
+ * ```ts
+ * import { StoreError, StreamId, StreamVersion } from "effect-eventstore"
+ *
+ * export const error = StoreError.wrongExpectedVersion([
+ *   { streamId: StreamId.make("cart-42"), expected: "no-stream", actual: StreamVersion.make(3) }
+ * ])
+ * ```
+ * @category constructors
+ * @since 0.1.0
+ */
+export const wrongExpectedVersion = (violations: Arr.NonEmptyReadonlyArray<Violation>): WrongExpectedVersion =>
+  new WrongExpectedVersion({ ...violations[0], violations })
+
+/**
  * Goes on trying while an effect fails with a `StoreError` that may pass by itself, and says so each time; the waits are
  * short at first, never longer than two seconds. For reads, and for what may be repeated whatever became of it.
  *
@@ -230,6 +256,16 @@ export const retryPassing = <A, E, R>(
 export const isPassing = (error: unknown): error is StoreError =>
   typeof error === "object" && error !== null && (error as StoreError)._tag === "StoreError" &&
   (error as StoreError).isRetryable
+
+/**
+ * Whether an error says that another writer was faster: to read, decide and append anew may help. `EventStore.retryConflicts`
+ * does so.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isConflict = (error: unknown): error is AnyConflict =>
+  error instanceof WrongExpectedVersion || error instanceof AppendConditionFailed
 
 const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")]).pipe(Schedule.jittered)
 

@@ -1,6 +1,6 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Schedule, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Schedule, type Scope } from "effect"
 import { Projection } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { inStore, until } from "../../src/Testing/internal/consuming.ts"
@@ -15,22 +15,13 @@ import {
 import type * as Child from "../support/child.ts"
 import { Accounts, faultsOf, journal, type Kind, linesOf, moved } from "../support/journal.ts"
 import { open, type Opened, type Store } from "../support/Notes.ts"
-import * as PostgresServer from "../support/PostgresServer.ts"
 import { mend, noteTables, startProjector } from "../support/projectors.ts"
 import { chance, patiently } from "../support/storm.ts"
 import * as TcpProxy from "../support/TcpProxy.ts"
-
-/** A server of our own: these tests stop and kill it. They run one after another. */
-class Server extends Context.Service<Server, PostgresServer.PostgresServer>()("test/Server") {
-  static readonly layer = Layer.effect(
-    Server,
-    PostgresServer.make({ settings: { max_wal_size: "64MB", min_wal_size: "32MB" } })
-  )
-}
+import * as TestServer from "../support/TestServer.ts"
 
 const database = Effect.gen(function*() {
-  const server = yield* Server
-  const url = yield* Effect.acquireRelease(server.createDatabase, (url) => Effect.ignore(server.dropDatabase(url)))
+  const { server, url } = yield* TestServer.database
   const { sql, store } = yield* open(url)
   for (const table of noteTables) yield* sql.unsafe(table)
   return { server, url, sql, store }
@@ -100,7 +91,7 @@ const projectHere = ({ sql, store }: Opened, options: RunOptions = {}, projectio
     ...options
   })
 
-layer(Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a projection into tables", (it) => {
+layer(TestServer.Server.layer, { excludeTestServices: true, timeout: "1 minute" })("a projection into tables", (it) => {
   it.effect(
     "has each event once and in order, though its processes are killed at random",
     () =>

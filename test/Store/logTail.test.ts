@@ -76,6 +76,22 @@ describe("the one reader", () => {
     assert.strictEqual(faulty.listening, 1)
   })
 
+  test("asks once for who begins at the end, and also for his place where he has one", function*() {
+    const { faulty, store } = yield* make
+    const asked = (after: number | "end") =>
+      Effect.gen(function*() {
+        const before = faulty.identities
+        yield* catchUp(store, { after })
+        return faulty.identities - before
+      })
+    yield* catchUp(store)
+    // nothing was read yet
+    assert.deepStrictEqual([yield* asked("end"), yield* asked(0)], [1, 1])
+    yield* append(store, 3)
+    yield* Effect.repeat(Effect.yieldNow, { until: () => store.tail.position() === 3 })
+    assert.deepStrictEqual([yield* asked("end"), yield* asked(2)], [1, 2])
+  })
+
   test("looks for itself as often as it is to, and reads only what is new", function*() {
     const { faulty, store } = yield* make
     const follower = yield* catchUp(store)

@@ -9,6 +9,7 @@ import * as LinksSql from "../../src/Store/internal/linksSql.ts"
 import * as ParkedSql from "../../src/Store/internal/parkedSql.ts"
 import * as Sql from "../../src/Store/internal/projectionsSql.ts"
 import * as TimersSql from "../../src/Store/internal/timersSql.ts"
+import { looksOf, run, undone } from "../support/looks.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 const schema = "eventstore"
@@ -67,23 +68,6 @@ const database = <E, R>(url: Effect.Effect<string, E, R>) =>
       return sql
     })
   )
-
-/** Runs an effect in a transaction that leaves nothing. */
-const undone = <A, E>(sql: PgClient.PgClient, effect: Effect.Effect<A, E>) =>
-  Effect.flatMap(
-    Effect.flip(sql.withTransaction(Effect.flatMap(effect, (value) => Effect.fail(new Undone(value))))),
-    (error) => error instanceof Undone ? Effect.succeed(error.value as A) : Effect.fail(error)
-  )
-
-class Undone {
-  readonly value: unknown
-
-  constructor(value: unknown) {
-    this.value = value
-  }
-}
-
-const run = (sql: PgClient.PgClient, { params, text }: Statement) => sql.unsafe(text, params)
 
 const everything = {
   types: null,
@@ -212,29 +196,6 @@ const statements: Record<string, { readonly statement: Statement; readonly looks
   "the end of a process's timers": { statement: TimersSql.clearTimers(schema, 1, "p1", "k9"), looks: 3 }
 }
 
-/** Rows that a statement looks at in the tables of projections, by an index or one after another. */
-const seen = (sql: PgClient.PgClient, statement: Statement) =>
-  Effect.gen(function*() {
-    // what this session counted and did not report yet
-    const counts = sql<{ name: string; looks: number }>`
-      SELECT
-        c.relname AS name,
-        (pg_stat_get_xact_tuples_returned(c.oid) + COALESCE(
-          (SELECT sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid), 0
-        ))::int4 AS looks
-      FROM pg_class c
-      WHERE c.relnamespace = 'eventstore'::regnamespace AND c.relname = ANY (${tables}::text[])
-      ORDER BY c.relname`
-    const before = yield* counts
-    yield* run(sql, statement)
-    const after = yield* counts
-    const looks = after.map(({ looks, name }, i) => [name, looks - before[i]!.looks] as const)
-    return {
-      all: looks.reduce((sum, [, count]) => sum + count, 0),
-      by: Object.fromEntries(looks.filter(([, count]) => count > 0))
-    }
-  })
-
 const plansTests = (name: string, live: Layer.Layer<Database, unknown>) =>
   layer(live, { excludeTestServices: true, timeout: "2 minutes" })(`projections in ${name}`, (it) => {
     for (const analyzed of [false, true]) {
@@ -246,7 +207,7 @@ const plansTests = (name: string, live: Layer.Layer<Database, unknown>) =>
               for (const table of tables) yield* sql.unsafe(`ANALYZE ${schema}.${table}`)
               wereAnalyzed.add(name)
             }
-            const looked = yield* undone(sql, seen(sql, statement))
+            const looked = yield* looksOf(sql, tables, statement)
             assert.isAtMost(looked.all, analyzed ? looks + small : looks, JSON.stringify(looked))
           }))
       }

@@ -5,6 +5,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import { type EventId, PgMigrations, type SnapshotStorage, StreamId } from "effect-eventstore"
 import type { Statement } from "../../src/Store/internal/eventsSql.ts"
 import * as Sql from "../../src/Store/internal/snapshotsSql.ts"
+import { looksOf, run } from "../support/looks.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 const schema = "eventstore"
@@ -37,8 +38,6 @@ const database = <E, R>(url: Effect.Effect<string, E, R>, plans: "generic" | "cu
 
 const analyze = (sql: PgClient.PgClient) =>
   Effect.forEach(tables, (table) => sql.unsafe(`ANALYZE ${schema}.${table}`), { discard: true })
-
-const run = (sql: PgClient.PgClient, { params, text }: Statement) => sql.unsafe(text, params)
 
 const idOf = (position: string) => `('00000000-0000-7000-8000-' || lpad((${position})::text, 12, '0'))::uuid`
 
@@ -130,41 +129,12 @@ const statements: Record<string, { readonly statement: Statement; readonly rows:
   "a drop of a name that few have": { statement: Sql.dropSnapshots(schema, 1, { name: "rare" }), rows: 1, looks: 20 }
 }
 
-/** Rows that a statement answers, and that it looks at by an index or one after another; nothing of it stays. */
-const seen = (sql: PgClient.PgClient, statement: Statement) =>
-  Effect.gen(function*() {
-    // what this session counted and did not report yet
-    const counts = sql<{ name: string; looks: number }>`
-      SELECT
-        c.relname AS name,
-        (pg_stat_get_xact_tuples_returned(c.oid) + COALESCE(
-          (SELECT sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid), 0
-        ))::int4 AS looks
-      FROM pg_class c
-      WHERE c.relnamespace = 'eventstore'::regnamespace AND c.relname = ANY (${tables}::text[])
-      ORDER BY c.relname`
-    const before = yield* counts
-    const rows = yield* sql.unsafe(statement.text, statement.params).values
-    const after = yield* counts
-    const looks = after.map(({ looks, name }, i) => [name, looks - before[i]!.looks] as const)
-    return yield* Effect.fail({
-      _tag: "Undone" as const,
-      rows: rows.length,
-      all: looks.reduce((sum, [, count]) => sum + count, 0),
-      by: Object.fromEntries(looks.filter(([, count]) => count > 0))
-    })
-  }).pipe(
-    sql.withTransaction,
-    Effect.flip,
-    Effect.flatMap((error) => error._tag === "Undone" ? Effect.succeed(error) : Effect.fail(error))
-  )
-
 const plansTests = (name: string, live: Layer.Layer<Database, unknown>) =>
   layer(live, { excludeTestServices: true, timeout: "2 minutes" })(`snapshots in ${name}`, (it) => {
     for (const [what, { looks, rows, statement }] of Object.entries(statements)) {
       it.effect(`look at no more for ${what} than they need`, () =>
         Effect.gen(function*() {
-          const looked = yield* seen(yield* Database, statement)
+          const looked = yield* looksOf(yield* Database, tables, statement)
           assert.strictEqual(looked.rows, rows)
           assert.isAtMost(looked.all, looks, JSON.stringify(looked))
         }))
@@ -174,7 +144,7 @@ const plansTests = (name: string, live: Layer.Layer<Database, unknown>) =>
         const sql = yield* Database
         yield* analyze(sql)
         for (const [what, { looks, rows, statement }] of Object.entries(statements)) {
-          const looked = yield* seen(sql, statement)
+          const looked = yield* looksOf(sql, tables, statement)
           assert.strictEqual(looked.rows, rows, what)
           assert.isAtMost(looked.all, looks, what + JSON.stringify(looked))
         }

@@ -1,6 +1,6 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Metric, Option, Stream } from "effect"
+import { Effect, Fiber, Metric, Option, Stream } from "effect"
 import { EventStore, PersistentSubscription, Subscription } from "effect-eventstore"
 import { note, Notes, open, type OpenOptions, recorded, type Store } from "../support/Notes.ts"
 import * as PostgresServer from "../support/PostgresServer.ts"
@@ -16,21 +16,7 @@ import {
   write
 } from "../support/Subscribers.ts"
 import * as TcpProxy from "../support/TcpProxy.ts"
-
-/** A server of our own: these tests stop and kill it. They run one after another. */
-class Server extends Context.Service<Server, PostgresServer.PostgresServer>()("test/Server") {
-  // what is copied stays small
-  static readonly layer = Layer.effect(
-    Server,
-    PostgresServer.make({ settings: { max_wal_size: "64MB", min_wal_size: "32MB" } })
-  )
-}
-
-const database = Effect.gen(function*() {
-  const server = yield* Server
-  const url = yield* Effect.acquireRelease(server.createDatabase, (url) => Effect.ignore(server.dropDatabase(url)))
-  return { server, url }
-})
+import { database, Server } from "../support/TestServer.ts"
 
 /** The sessions that listen. */
 const listeners = (sql: PgClient.PgClient) =>

@@ -1,11 +1,5 @@
 import { Effect, Schedule } from "effect"
-import { AppendConditionFailed, WrongExpectedVersion } from "../../Store/StoreError.ts"
-
-/** What another writer who was faster leads to. */
-export type AnyConflict = WrongExpectedVersion | AppendConditionFailed
-
-export const isConflict = (error: unknown): error is AnyConflict =>
-  error instanceof WrongExpectedVersion || error instanceof AppendConditionFailed
+import { type AnyConflict, isConflict } from "../../Store/StoreError.ts"
 
 /** When a decision is made again. */
 export type Retry = Schedule.Schedule<unknown, any>

@@ -5,8 +5,8 @@ import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { Snapshot } from "../../Snapshot/Snapshot.ts"
 import * as SnapshotStore from "../../Snapshot/SnapshotStore.ts"
 import { EventStore } from "../../Store/EventStore.ts"
-import { EventIdConflict, InvalidInput, StoreError, WrongExpectedVersion } from "../../Store/StoreError.ts"
-import { type ExpectedVersion, isExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import { EventIdConflict, InvalidInput, StoreError, wrongExpectedVersion } from "../../Store/StoreError.ts"
+import { isExpectedVersion, isMetBy } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Decided, Queried, QueryOptions, Ran, RunOptions } from "../Decider.ts"
@@ -51,10 +51,9 @@ export const run = <S>(
       // looked for after the state was read: what this state does not have, nobody had stored by then
       const before = yield* known
       if (before !== undefined) return before
-      const { position, state, version } = loaded
-      if (expected !== undefined && !isAt(expected, loaded)) {
-        const violation = { streamId, expected, actual: version }
-        return yield* new WrongExpectedVersion({ ...violation, violations: [violation] })
+      const { mark, position, state, version } = loaded
+      if (expected !== undefined && !isMetBy(expected, { version, exists: mark !== undefined })) {
+        return yield* wrongExpectedVersion([{ streamId, expected, actual: version }])
       }
       const events = yield* decide(command, state)
       if (events.length === 0) return { state, events: [], version, position, isRepeated: false }
@@ -207,11 +206,6 @@ export const checkCommandId = (commandId: string | undefined): Effect.Effect<voi
   commandId === undefined || typeof commandId === "string" && commandId !== "" && commandId.isWellFormed()
     ? Effect.void
     : Effect.fail(new InvalidInput({ field: "commandId", problem: "is empty, or no text without lone surrogates" }))
-
-export const isAt = (expected: ExpectedVersion, { mark, version }: Loaded<unknown>): boolean =>
-  expected === "any" ? true : expected === "no-stream" ? mark === undefined : expected === "stream-exists" ?
-    mark !== undefined :
-    version === expected
 
 /** Gives events their ids before they are stored, so that the answer can name them. */
 export const withIds = (

@@ -1,5 +1,5 @@
 import { Clock, Effect, Exit, Metric } from "effect"
-import { isConflict } from "./retrying.ts"
+import { isConflict } from "../../Store/StoreError.ts"
 
 const replayed = Metric.counter("eventstore.decider.events.replayed", {
   description: "Stored events that were read to fold states of deciders",

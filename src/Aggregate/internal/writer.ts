@@ -7,9 +7,9 @@ import {
   InlineProjectionFailed,
   InvalidInput,
   StoreError,
-  WrongExpectedVersion
+  wrongExpectedVersion
 } from "../../Store/StoreError.ts"
-import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import { type ExpectedVersion, isMetBy } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StreamVersion } from "../../Stream/StreamVersion.ts"
 import type { Ran } from "../Decider.ts"
@@ -17,7 +17,7 @@ import { answerOf, eventIdOf } from "./answering.ts"
 import { type Folded, load, type Loaded, markOf, pickUp } from "./loading.ts"
 import { readBack } from "./readingBack.ts"
 import { Conflicted, conflicting, type Retry, retrying } from "./retrying.ts"
-import { decidedOf, isAt } from "./running.ts"
+import { decidedOf } from "./running.ts"
 import { advance, saveIfDue } from "./saving.ts"
 import type { Telemetry } from "./telemetry.ts"
 
@@ -119,12 +119,11 @@ export const makeWriter = <S>(
             answers.push((at) => Effect.map(twin(at), (ran) => ({ ...ran, isRepeated: true })))
             continue
           }
-          if (expected !== undefined && !isAt(expected, running)) {
-            const violation = { streamId, expected, actual: running.version }
-            answers.push(() => Effect.fail(new WrongExpectedVersion({ ...violation, violations: [violation] })))
+          const { mark, state, version } = running
+          if (expected !== undefined && !isMetBy(expected, { version, exists: mark !== undefined })) {
+            answers.push(() => wrongExpectedVersion([{ streamId, expected, actual: version }]))
             continue
           }
-          const { state, version } = running
           // what it leads to is folded before it is stored: what cannot be folded must not be
           const deciding = Effect.provideContext(
             Effect.flatMap(
@@ -183,9 +182,7 @@ export const makeWriter = <S>(
           if (appended.firstVersion !== loaded.version + 1) {
             // stored by somebody else in between, and on another state
             const violation = { streamId, expected: loaded.version, actual: appended.version }
-            return yield* Effect.fail(
-              new Conflicted(new WrongExpectedVersion({ ...violation, violations: [violation] }))
-            )
+            return yield* Effect.fail(new Conflicted(wrongExpectedVersion([violation])))
           }
           places.firstPosition = appended.firstPosition
           current = yield* saveIfDue(store, folded, yield* advance(loaded, running.state, events, appended))

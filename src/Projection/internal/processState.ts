@@ -1,5 +1,7 @@
 import { Effect, Schema } from "effect"
 import type { Chain } from "../../Event/Event.ts"
+import * as JsonCodec from "../../Event/JsonCodec.ts"
+import * as ShapeChain from "../../Event/ShapeChain.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import { StreamId } from "../../Stream/StreamId.ts"
 import { StreamVersion } from "../../Stream/StreamVersion.ts"
@@ -36,12 +38,10 @@ export interface StateCodec {
 
 /** Makes the codec of a schema, or of a chain of them, the newest last. */
 export const stateCodec = (schema: Schema.Constraint | Chain<any, any>): StateCodec => {
-  const chain = "steps" in schema ? schema : undefined
-  const shapes = "steps" in schema ? schema.shapes : [schema]
-  const codecs = shapes.map((shape) => Schema.toCodecJson(shape as Schema.Top))
-  const decoders = codecs.map((codec) => Schema.decodeUnknownEffect(codec))
-  const encode = Schema.encodeUnknownEffect(codecs[codecs.length - 1]! as unknown as Schema.Codec<unknown>)
+  const { shapes, steps } = "steps" in schema ? schema : { shapes: [schema], steps: [] }
+  const decoders = shapes.map(JsonCodec.decoderOf)
   const version = shapes.length
+  const encode = Schema.encodeUnknownEffect(Schema.toCodecJson(shapes[version - 1] as unknown as Schema.Codec<unknown>))
   return {
     version,
     encode: (state) =>
@@ -53,14 +53,13 @@ export const stateCodec = (schema: Schema.Constraint | Chain<any, any>): StateCo
       const { event: { state, stateVersion }, streamId, streamVersion } = moved
       const fail = (issue: string) =>
         Effect.fail(new StateDecodeFailed({ streamId, streamVersion, stateVersion, known: version, issue }))
-      const decoder = decoders[stateVersion - 1]
-      if (decoder === undefined) return fail(`known are the versions 1 to ${version}`)
+      const decode = decoders[stateVersion - 1]
+      if (decode === undefined) return fail(`known are the versions 1 to ${version}`)
       const stored = { ...moved, schemaVersion: stateVersion }
-      let value: Effect.Effect<unknown, unknown, any> = decoder(state)
-      for (const step of chain?.steps.slice(stateVersion - 1) ?? []) {
-        value = Effect.flatMap(value, (shape) => step(shape, stored))
-      }
-      return Effect.catch(value, (error) => fail(error instanceof Error ? error.message : String(error)))
+      return Effect.catch(
+        ShapeChain.upcast(steps, stateVersion, decode(state), stored),
+        (error) => fail(error instanceof Error ? error.message : String(error))
+      )
     }
   }
 }

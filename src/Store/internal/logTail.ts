@@ -48,14 +48,20 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
   )
 
   /** The head of the log, after a look whether it still holds what was read of it. */
-  const head = (read: Partial<LogPlace> = {}): Effect.Effect<number, StoreError | LogRewound> => {
+  const head = (read: Partial<LogPlace>): Effect.Effect<number, StoreError | LogRewound> => {
     const { eventId, position = 0 } = read
     return Effect.map(holding(steady(storage.identity(position)), position, eventId), (found) => found.head)
   }
 
-  /** What was read for all has to be in the log still: after a failover a follower would be handed what was lost with it. */
-  const held = ({ pages: { eventId, position } }: TailRun) =>
-    position === 0 ? Effect.void : Effect.asVoid(head({ position, eventId }))
+  /**
+   * The head of the log for who has joined its tail and begins at a place. What was read for all has to be in the log still:
+   * after a failover a follower would be handed what was lost with it.
+   */
+  const headFor = ({ pages }: TailRun, from: "end" | Partial<LogPlace>) => {
+    const held = head({ position: pages.position, eventId: pages.eventId })
+    if (from === "end") return held
+    return pages.position === 0 ? head(from) : Effect.andThen(held, head(from))
+  }
 
   // a snapshot of its own, a rollback, an end before that of the subscription: nothing to follow a log from
   const outside = Effect.flatMap(storage.inTransaction, (isOpen) =>
@@ -79,8 +85,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       Effect.gen(function*() {
         yield* outside
         const run = yield* acquire
-        yield* held(run)
-        const known = yield* head(from === "end" ? {} : from)
+        const known = yield* headFor(run, from)
         const start = from === "end" ? { position: known } : from
         return yield* follower(run, followLog(storage, filter), { position: start.position, known, start })
       }),
@@ -88,8 +93,7 @@ export const makeLogTail = (storage: LogStorage, context: Context.Context<never>
       Effect.gen(function*() {
         yield* outside
         const run = yield* acquire
-        yield* held(run)
-        const known = yield* head(from === "end" ? {} : from)
+        const known = yield* headFor(run, from)
         const { tombstoned, version } = yield* steady(storage.stream(streamId))
         if (tombstoned) return yield* new StreamTombstoned({ streamId })
         if (from === "end") {

@@ -1,6 +1,6 @@
-import { Clock, Context, Effect, Exit, Option } from "effect"
+import { type Array as Arr, Clock, Context, Effect, Exit, Option } from "effect"
 import type { EventId } from "../../Event/EventId.ts"
-import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
+import { type ExpectedVersion, isMetBy } from "../../Stream/ExpectedVersion.ts"
 import type { Position } from "../../Stream/Position.ts"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
@@ -23,7 +23,8 @@ import {
   StoreError,
   StreamTombstoned,
   type Violation,
-  type WrongExpectedVersion
+  type WrongExpectedVersion,
+  wrongExpectedVersion
 } from "../StoreError.ts"
 import { MemoryLocks } from "./memoryLocks.ts"
 import { firstAfter, page } from "./memoryPage.ts"
@@ -31,7 +32,7 @@ import { logLock, makeMemoryProjections } from "./memoryProjections.ts"
 import { makeMemorySnapshots } from "./memorySnapshots.ts"
 import { makeMemorySubscriptions } from "./memorySubscriptions.ts"
 import { Transaction, transactionEnded } from "./memoryTransaction.ts"
-import { isExpected, noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
+import { noChangeInTransaction, violation } from "./verdict.ts"
 
 interface MemoryStream {
   readonly streamId: StreamId.StreamId
@@ -101,13 +102,14 @@ export const makeMemoryStorage = (): LogStorage => {
     // a repetition wins over everything: its answer was given before
     const repeated = command.repeatable ? judgeRepeated(command, staged) : undefined
     if (repeated !== undefined) return repeated
-    let violations: Array<Violation> | undefined
+    let violations: Arr.NonEmptyArray<Violation> | undefined
     for (const { expected, streamId } of command.entries) {
       const state = stateOf(streamId, staged)
       if (state.tombstoned) return new StreamTombstoned({ streamId })
-      if (!isExpected(expected, state.version, exists(state))) {
-        violations ??= []
-        violations.push(violation(streamId, expected, state.version))
+      if (!isMetBy(expected, { version: state.version, exists: exists(state) })) {
+        const violated = violation(streamId, expected, state.version)
+        if (violations === undefined) violations = [violated]
+        else violations.push(violated)
       }
     }
     if (violations !== undefined) return wrongExpectedVersion(violations)
@@ -355,7 +357,7 @@ export const makeMemoryStorage = (): LogStorage => {
   ): Effect.Effect<void, StreamTombstoned | WrongExpectedVersion> => {
     const state = stateOf(streamId, undefined)
     if (state.tombstoned) return Exit.fail(new StreamTombstoned({ streamId }))
-    if (!isExpected(expected, state.version, exists(state))) {
+    if (!isMetBy(expected, { version: state.version, exists: exists(state) })) {
       return Exit.fail(wrongExpectedVersion([violation(streamId, expected, state.version)]))
     }
     const stream = open(streamId)

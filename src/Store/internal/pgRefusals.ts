@@ -1,4 +1,4 @@
-import { Exit } from "effect"
+import { type Array as Arr, Exit } from "effect"
 import type { SqlError } from "effect/sql"
 import type { EventId } from "../../Event/EventId.ts"
 import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
@@ -11,11 +11,13 @@ import {
   InlineProjectionMissing,
   InvalidInput,
   StoreError,
-  StreamTombstoned
+  StreamTombstoned,
+  type Violation,
+  wrongExpectedVersion
 } from "../StoreError.ts"
 import * as AppendSql from "./appendSql.ts"
 import * as Sql from "./eventsSql.ts"
-import { violation, wrongExpectedVersion } from "./verdict.ts"
+import { violation } from "./verdict.ts"
 
 /** The answers of append_events and change_stream. */
 export const Verdict = { wrongVersion: 2, tombstoned: 3, idConflict: 4, conditionBroken: 5 } as const
@@ -66,9 +68,11 @@ const fromRefusals = (refusals: ReadonlyArray<Refusal>): AppendRefused => {
   if (broken !== undefined) {
     return new AppendConditionFailed({ after: (broken.after ?? 0) as Position, position: broken.position as Position })
   }
-  return wrongExpectedVersion(
-    of(Verdict.wrongVersion).map(({ expected, streamId, version }) => violation(streamId, expected, version))
+  const violations = of(Verdict.wrongVersion).map(({ expected, streamId, version }) =>
+    violation(streamId, expected, version)
   )
+  // nothing else is left for which a command is refused
+  return wrongExpectedVersion(violations as Arr.NonEmptyArray<Violation>)
 }
 
 const codeOf = (error: SqlError.SqlError): string | undefined => {

@@ -5,7 +5,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import type { StreamId } from "../../Stream/StreamId.ts"
 import type { AppendCommand, AppendedEntry, AppendRefused, LogStorage, Page, PageRange } from "../LogStorage.ts"
-import { type InvalidInput, type StoreError, StreamTombstoned } from "../StoreError.ts"
+import { type InvalidInput, type StoreError, StreamTombstoned, wrongExpectedVersion } from "../StoreError.ts"
 import { makeAppendGroups, storeClosed } from "./appendGroups.ts"
 import * as AppendSql from "./appendSql.ts"
 import * as Sql from "./eventsSql.ts"
@@ -15,7 +15,7 @@ import { isLost, toAnswer, toRefusal, toStoreError, Verdict } from "./pgRefusals
 import { makeSender } from "./pgSender.ts"
 import { makePgSnapshots } from "./pgSnapshots.ts"
 import { makePgSubscriptions } from "./pgSubscriptions.ts"
-import { noChangeInTransaction, violation, wrongExpectedVersion } from "./verdict.ts"
+import { noChangeInTransaction, violation } from "./verdict.ts"
 
 /** How the log of a database is reached. */
 export interface PgStorageOptions {

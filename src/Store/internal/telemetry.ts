@@ -1,5 +1,5 @@
 import { Clock, Effect, Exit, Metric } from "effect"
-import { isConflict } from "./verdict.ts"
+import { isConflict } from "../StoreError.ts"
 
 /** https://opentelemetry.io/docs/specs/semconv/database/database-metrics/, in seconds as there. */
 const duration = (attributes: Record<string, string>) =>
