@@ -1,0 +1,95 @@
+/**
+ * The command line: looks at a log, operates what follows it, and moves it.
+ *
+ * `eventstore` is the binary of this package. It takes what an application declares from `eventstore.config.ts`; with
+ * {@link make} and {@link run} an application has the same commands in a program of its own.
+ *
+ * **Example** (A command line of your own)
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Schema } from "effect"
+ * import { Category } from "effect-eventstore"
+ * import { App, Cli } from "effect-eventstore/Cli"
+ *
+ * class Opened extends Schema.TaggedClass<Opened>()("Opened", { customer: Schema.String }) {}
+ * const Cart = Category.make("cart", { id: Schema.String, events: [Opened] })
+ *
+ * Cli.run({ name: "shop", app: App.make({ dir: "./data", categories: [Cart] }) }).pipe(
+ *   NodeRuntime.runMain({ disableErrorReporting: true })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { NodeServices } from "@effect/platform-node"
+import { Console, Effect } from "effect"
+import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
+import type { App } from "./App.ts"
+import { Given } from "./internal/application.ts"
+import { streams } from "./internal/commands/streams.ts"
+import { Reported } from "./internal/reporting.ts"
+import { all as settings } from "./internal/settings.ts"
+
+const commands = [streams] as const
+
+const rootOf = (name: string) =>
+  Command.make(name).pipe(
+    Command.withDescription("Looks at a log of events, operates what follows it, and moves it."),
+    Command.withSubcommands(commands),
+    Command.withGlobalFlags(settings)
+  )
+
+/**
+ * The commands, under a name of your own (default `eventstore`): for a command line that has others as well. Without an
+ * application they look for a configuration file.
+ *
+ * **Details** A command that fails has said why on the standard error; its error only carries the exit code.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options?: { readonly name?: string | undefined; readonly app?: App | undefined }) =>
+  rootOf(options?.name ?? "eventstore").pipe(Command.provideSync(Given, options?.app))
+
+/**
+ * Runs the command line on the arguments of the process, on Node. Exit codes: 0 done; 1 the answer is no, or something was
+ * found; 2 the command or its input is wrong; 3 the database cannot be used; 4 a mistake in a program; 130 interrupted.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (options?: {
+  readonly name?: string | undefined
+  readonly version?: string | undefined
+  readonly app?: App | undefined
+}): Effect.Effect<void, Reported> =>
+  Command.run(make(options), { version: options?.version ?? "0.1.0" }).pipe(
+    Effect.catch((error) =>
+      Effect.fail(
+        error instanceof Reported ? error : new Reported(error._tag === "ShowHelp" && error.errors.length === 0 ? 0 : 2)
+      )
+    ),
+    Effect.raceFirst(closedOutput),
+    Effect.provide(CliOutput.layerPresenter(presenter)),
+    Effect.provide(TerminalCapabilities.layer),
+    Effect.provide(NodeServices.layer)
+  )
+
+/** Ends in peace where nobody reads the output any more: `eventstore read | head`. */
+const closedOutput = Effect.callback<void>((resume) => {
+  const onError = (error: NodeJS.ErrnoException) => {
+    resume(error.code === "EPIPE" ? Effect.void : Effect.die(error))
+  }
+  process.stdout.on("error", onError)
+  return Effect.sync(() => void process.stdout.off("error", onError))
+})
+
+/** A mistake in a command is answered with what is wrong, not with a page of help. */
+const presenter: CliOutput.Presenter = {
+  present: (event) =>
+    event._tag !== "InvalidInvocation" ? CliOutput.defaultPresenter.present(event) : Effect.gen(function*() {
+      const formatter = yield* CliOutput.Formatter
+      yield* Console.error(formatter.formatErrors(event.errors).trim())
+      yield* Console.error(`\nSee ${event.commandPath.join(" ")} --help`)
+    })
+}

@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { NodeRuntime } from "@effect/platform-node"
+import * as Cli from "./Cli.ts"
+
+NodeRuntime.runMain(Cli.run())

@@ -1,0 +1,2 @@
+export * as App from "./App.ts"
+export * as Cli from "./Cli.ts"

@@ -1,0 +1,49 @@
+import { Effect, Layer } from "effect"
+import { Command } from "effect/cli"
+import { layer as application } from "./application.ts"
+import { Output } from "./output.ts"
+import { withDatabase, withStore } from "./pgTarget.ts"
+import { Progress } from "./progress.ts"
+import { reporting } from "./reporting.ts"
+
+/** What is said of a command in its help. */
+export interface Help {
+  readonly description: string
+  readonly examples: ReadonlyArray<{ readonly command: string; readonly description?: string }>
+}
+
+/** Declares a command that needs no database. */
+export const plainCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+  name: Name,
+  config: C,
+  help: Help,
+  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
+) =>
+  Command.make(name, config, (input) => Effect.provide(reporting(run(input)), surface)).pipe(
+    Command.withDescription(help.description),
+    Command.withExamples(help.examples)
+  )
+
+/** Declares a command that needs a database, whatever is in it. */
+export const databaseCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+  name: Name,
+  config: C,
+  help: Help & { readonly create?: boolean },
+  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
+) => plainCommand(name, config, help, (input) =>
+    Effect.provide(withDatabase(run(input), { create: help.create ?? false }), application))
+
+/** Declares a command that works on a log. */
+export const storeCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+  name: Name,
+  config: C,
+  help: Help,
+  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
+) => plainCommand(name, config, help, (input) =>
+    Effect.provide(withStore(run(input)), application))
+
+/** A command that only holds others. */
+export const group = <const Name extends string>(name: Name, description: string) =>
+  Command.make(name).pipe(Command.withDescription(description))
+
+const surface = Progress.layer.pipe(Layer.provideMerge(Output.layer))

@@ -1,0 +1,65 @@
+import { Cause } from "effect"
+import { CliError } from "effect/cli"
+import { SqlError } from "effect/sql"
+import { reasonOf } from "../../Store/StoreError.ts"
+import { answerIsNo, noDatabase, Refused, wrongInput } from "./refusal.ts"
+
+/** What the command line says of a failure: with an exit code, and never a stack trace. `undefined`: a mistake of ours. */
+export const explain = (cause: Cause.Cause<unknown>): Refused | undefined => {
+  const error = Cause.squash(cause)
+  return refusalOf(error)
+}
+
+const refusalOf = (error: unknown): Refused | undefined => {
+  if (error instanceof Refused) return error
+  if (CliError.isCliError(error)) return wrongInput(error.message)
+  if (SqlError.isSqlError(error)) return ofDatabase(error)
+  if (!(error instanceof Error) || !("_tag" in error)) return undefined
+  switch (error._tag) {
+    case "InvalidInput":
+    case "CommandDecodeFailed":
+      return wrongInput(sentence(error.message))
+    case "UnsupportedDatabase":
+      return noDatabase(sentence((error as unknown as { readonly problem: string }).problem))
+    case "MigrationError":
+      return noDatabase(`The migration failed: ${reasonOf(error)}`)
+    case "StoreError": {
+      const inner = error.cause
+      return SqlError.isSqlError(inner) ? ofDatabase(inner) : noDatabase(sentence(reasonOf(error)))
+    }
+    case "PlatformError":
+      return answerIsNo(sentence(reasonOf(error)))
+    default:
+      // an expected answer of the store, that names what it is about
+      return answerIsNo(sentence(reasonOf(error)), hints[String(error._tag)])
+  }
+}
+
+const hints: { readonly [tag: string]: string | undefined } = {
+  WrongExpectedVersion: "somebody else appended: read the stream again, and decide anew",
+  UnknownEventType: "the application that is declared is older than the log, or lacks a type in its categories",
+  InlineProjectionMissing: "append by a program that runs them, or pause them",
+  LogRewound: "see the guide on restored logs",
+  VersionBehind: "wait until it has caught up: eventstore projections status",
+  VersionIsLive: "switch to another version first, or pause it where it is the only one"
+}
+
+/** What the database says itself; a lack of privileges and a lack of a server each with what to do. */
+const ofDatabase = (error: SqlError.SqlError): Refused => {
+  const reason = reasonOf(error)
+  switch (error.reason._tag) {
+    case "ConnectionError":
+      return noDatabase(`The database does not answer: ${reason}`, "eventstore doctor says more, where it does")
+    case "AuthenticationError":
+      return noDatabase(`The database does not let this user in: ${reason}`)
+    case "AuthorizationError":
+      return noDatabase(
+        `The database does not allow it: ${reason}`,
+        "eventstore migrate --grants ROLE prints what a role needs; to import or migrate takes the owner"
+      )
+    default:
+      return noDatabase(`The database refused: ${reason}`)
+  }
+}
+
+const sentence = (text: string): string => text === "" ? text : text[0]!.toUpperCase() + text.slice(1)

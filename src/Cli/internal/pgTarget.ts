@@ -1,0 +1,174 @@
+import { PgClient } from "@effect/sql-pg"
+import { Config, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
+import { SqlClient } from "effect/sql"
+import { latest, status } from "../../Postgres/PgMigrations.ts"
+import { defaultName, isSchemaName } from "../../Postgres/SchemaName.ts"
+import { EventStore } from "../../Store/EventStore.ts"
+import * as PgEventStore from "../../Store/PgEventStore.ts"
+import * as PgliteEventStore from "../../Store/PgliteEventStore.ts"
+import { Application } from "./application.ts"
+import { OpenLog } from "./logSql.ts"
+import { noDatabase, wrongInput } from "./refusal.ts"
+import { Dir, Log, SchemaFlag, Url } from "./settings.ts"
+
+/** Where a log is, before anybody connects. `name` is for people: without a password. */
+export interface Target {
+  readonly name: string
+  readonly schema: string
+  readonly log: number
+  readonly at:
+    | { readonly kind: "postgres"; readonly url: Redacted.Redacted }
+    | { readonly kind: "pglite"; readonly dir: string }
+}
+
+/** A setting of the environment, where it is set and no empty text. */
+const environment = <A>(config: Config.Config<A>): Effect.Effect<Option.Option<A>> =>
+  Effect.orElseSucceed(Effect.asSome(config), Option.none)
+
+/** The first that is there. */
+const firstOf = <A>(...options: ReadonlyArray<Option.Option<A>>): Option.Option<A> =>
+  options.find(Option.isSome) ?? Option.none()
+
+/**
+ * The log that is asked for: by the flags, else by the environment, else by what the application declares. A URL and a
+ * directory from the same of these places are a mistake.
+ */
+export const target = Effect.gen(function*() {
+  const { app, base } = yield* Application
+  const path = yield* Path.Path
+  const places = [
+    { from: "The flags name", url: yield* Url, dir: Option.map(yield* Dir, (dir) => path.resolve(dir)) },
+    {
+      from: "EVENTSTORE_URL and EVENTSTORE_DIR name",
+      url: yield* environment(Config.Redacted("EVENTSTORE_URL")),
+      dir: Option.map(yield* environment(Config.String("EVENTSTORE_DIR")), (dir) => path.resolve(dir))
+    },
+    {
+      from: "The configuration names",
+      url: Option.map(Option.fromNullishOr(app.url), (url) => typeof url === "string" ? Redacted.make(url) : url),
+      dir: Option.map(Option.fromNullishOr(app.dir), (dir) => path.resolve(base, dir))
+    }
+  ]
+  const schema = Option.getOrElse(
+    firstOf(yield* SchemaFlag, yield* environment(Config.String("EVENTSTORE_SCHEMA")), Option.fromNullishOr(app.schema)),
+    () => defaultName
+  )
+  if (!isSchemaName(schema)) {
+    return yield* wrongInput(
+      `The schema name ${JSON.stringify(schema)} is not allowed`,
+      "lower-case letters, digits and underscores, a letter first"
+    )
+  }
+  const log = Option.getOrElse(
+    firstOf(yield* Log, yield* environment(Config.Int("EVENTSTORE_LOG")), Option.fromNullishOr(app.log)),
+    () => 1
+  )
+  if (!Number.isInteger(log) || log < 1 || log > 0x7fffffff) {
+    return yield* wrongInput(`The log ${log} is not a number from 1`)
+  }
+  for (const { dir, from, url } of places) {
+    if (Option.isSome(url) && Option.isSome(dir)) {
+      return yield* wrongInput(`${from} a database and a directory`, "a log is in one of them")
+    }
+    if (Option.isSome(url)) {
+      const name = nameOf(url.value)
+      if (name === undefined) {
+        return yield* wrongInput(
+          "The URL of the database is none",
+          "postgres://user:password@host:5432/database"
+        )
+      }
+      return { name, schema, log, at: { kind: "postgres", url: url.value } } satisfies Target as Target
+    }
+    if (Option.isSome(dir)) {
+      return { name: dir.value, schema, log, at: { kind: "pglite", dir: dir.value } } satisfies Target as Target
+    }
+  }
+  return yield* wrongInput(
+    "It is not said where the log is",
+    "--url postgres://... or --dir ./data, EVENTSTORE_URL or EVENTSTORE_DIR, or a configuration file"
+  )
+})
+
+/** The URL as people may see it; `undefined` where it is not one of Postgres. */
+const nameOf = (url: Redacted.Redacted): string | undefined => {
+  if (!URL.canParse(Redacted.value(url))) return undefined
+  const { host, pathname, protocol } = new URL(Redacted.value(url))
+  return protocol === "postgres:" || protocol === "postgresql:" ? `postgres://${host}${pathname}` : undefined
+}
+
+/**
+ * A client on the database. A directory is only made where `create` says so: a slip of the pen would leave an empty log, and
+ * answer that nothing is in it.
+ */
+const layerClient = ({ at }: Target, options: { readonly create: boolean }) =>
+  at.kind === "postgres"
+    ? PgClient.layer({ url: at.url, applicationName: "eventstore", maxConnections: 4, connectTimeout: "10 seconds" })
+    : Layer.unwrap(Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const isThere = yield* Effect.orElseSucceed(fs.exists(path.join(at.dir, "PG_VERSION")), () => false)
+      if (!isThere && !options.create) {
+        return yield* noDatabase(`There is no log in the directory ${at.dir}`, "eventstore migrate makes one")
+      }
+      return PgliteEventStore.layerClient({ dataDir: at.dir })
+    }))
+
+const openLog = (target: Target) =>
+  Layer.effect(
+    OpenLog,
+    Effect.map(SqlClient.SqlClient, (sql) => ({
+      sql,
+      schema: target.schema,
+      log: target.log,
+      name: target.name,
+      kind: target.at.kind
+    }))
+  )
+
+/** Refuses tables that are missing or older than this program: only `migrate` changes them. */
+const migrated = ({ schema }: Target) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const version = yield* status(yield* SqlClient.SqlClient, schema)
+    if (version === 0) {
+      return yield* noDatabase(`The database has no event store in the schema ${schema}`, "eventstore migrate makes one")
+    }
+    if (version < latest) {
+      return yield* noDatabase(
+        `The event store is at migration ${version}, this program needs ${latest}`,
+        "eventstore migrate brings it up to date"
+      )
+    }
+  }))
+
+/** Runs an effect with a client on the database, whatever is in it. */
+export const withDatabase = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  options: { readonly create: boolean } = { create: false }
+) =>
+  Effect.flatMap(target, (found) =>
+    Effect.provide(effect, openLog(found).pipe(Layer.provideMerge(layerClient(found, options)))))
+
+/** The store, on a client. */
+export const layerStore = ({ at, log, schema }: Target) =>
+  at.kind === "postgres" ? PgEventStore.layerStore({ schema, log }) : PgliteEventStore.layerStore({ schema, log })
+
+/** Runs an effect with the event store, its client, and the services of the application. */
+export const withStore = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const found = yield* target
+    const { app } = yield* Application
+    // what it provides is asked for by what the application declares alone
+    const services = (app.services ?? Layer.empty) as Layer.Layer<never, unknown, EventStore | SqlClient.SqlClient>
+    const layer = services.pipe(
+      Layer.provideMerge(layerStore(found)),
+      Layer.provideMerge(migrated(found)),
+      Layer.provideMerge(openLog(found)),
+      Layer.provideMerge(layerClient(found, { create: false }))
+    )
+    return yield* Effect.provide(effect, layer)
+  })
+
+/** The layers of another log, for what moves events from one to the other. */
+export const layerOther = (found: Target, options: { readonly create: boolean }) =>
+  openLog(found).pipe(Layer.provideMerge(layerClient(found, options)), Layer.fresh)
