@@ -13,7 +13,9 @@ export interface Loaded {
 }
 
 /** The application that the command line was made for; `undefined` where a configuration file says. */
-export const Given = Context.Reference<App.App | undefined>("effect-eventstore/Cli/Given", { defaultValue: () => undefined })
+export const Given = Context.Reference<App.App | undefined>("effect-eventstore/Cli/Given", {
+  defaultValue: () => undefined
+})
 
 /** The application that a command is about. */
 export class Application extends Context.Service<Application, Loaded>()("effect-eventstore/Cli/Application") {}
@@ -32,18 +34,18 @@ const JsonConfig = Schema.Struct({
  * one found from here upwards.
  */
 const load = Effect.gen(function*() {
-    const given = yield* Given
-    const path = yield* Path.Path
-    const fs = yield* FileSystem.FileSystem
-    const named = Option.getOrUndefined(yield* ConfigFile)
-    const file = named !== undefined ? path.resolve(named) : given === undefined ? yield* find : undefined
-    if (file === undefined) return Application.of({ app: given ?? App.make({}), base: path.resolve("."), file })
-    if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) {
-      return yield* wrongInput(`There is no configuration file ${file}`)
-    }
-    const app = file.endsWith(".json") ? yield* fromJson(file) : yield* fromModule(file)
-    return Application.of({ app, base: path.dirname(file), file })
-  })
+  const given = yield* Given
+  const path = yield* Path.Path
+  const fs = yield* FileSystem.FileSystem
+  const named = Option.getOrUndefined(yield* ConfigFile)
+  const file = named !== undefined ? path.resolve(named) : given === undefined ? yield* find : undefined
+  if (file === undefined) return Application.of({ app: given ?? App.make({}), base: path.resolve("."), file })
+  if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) {
+    return yield* wrongInput(`There is no configuration file ${file}`)
+  }
+  const app = file.endsWith(".json") ? yield* fromJson(file) : yield* fromModule(file)
+  return Application.of({ app, base: path.dirname(file), file })
+})
 
 /** Loads what the application declares. */
 export const layer = Layer.effect(Application, Effect.suspend(() => load))
@@ -51,7 +53,7 @@ export const layer = Layer.effect(Application, Effect.suspend(() => load))
 const find = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  for (let directory = path.resolve("."); ; directory = path.dirname(directory)) {
+  for (let directory = path.resolve(".");; directory = path.dirname(directory)) {
     for (const name of names) {
       const file = path.join(directory, name)
       if (yield* Effect.orElseSucceed(fs.exists(file), () => false)) return file

@@ -30,8 +30,13 @@ export const databaseCommand = <const Name extends string, const C extends Comma
   config: C,
   help: Help & { readonly create?: boolean },
   run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
-) => plainCommand(name, config, help, (input) =>
-    Effect.provide(withDatabase(run(input), { create: help.create ?? false }), application))
+) =>
+  plainCommand(
+    name,
+    config,
+    help,
+    (input) => Effect.provide(withDatabase(run(input), { create: help.create ?? false }), application)
+  )
 
 /** Declares a command that works on a log. */
 export const storeCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
@@ -39,8 +44,7 @@ export const storeCommand = <const Name extends string, const C extends Command.
   config: C,
   help: Help,
   run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
-) => plainCommand(name, config, help, (input) =>
-    Effect.provide(withStore(run(input)), application))
+) => plainCommand(name, config, help, (input) => Effect.provide(withStore(run(input)), application))
 
 /** A command that only holds others. */
 export const group = <const Name extends string>(name: Name, description: string) =>

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { Flag, Prompt, TerminalCapabilities } from "effect/cli"
-import { answerIsNo, wrongInput } from "./refusal.ts"
 import { Output } from "./output.ts"
+import { answerIsNo, wrongInput } from "./refusal.ts"
 
 /** The flag of commands that ask before they act. */
 export const yes = Flag.Boolean("yes").pipe(
@@ -21,7 +21,10 @@ export const confirm = (question: string, options: { readonly yes: boolean }) =>
     const { isJson } = yield* Output
     const { canPrompt } = yield* TerminalCapabilities.TerminalCapabilities
     if (!canPrompt || isJson) {
-      return yield* wrongInput(`This asks first, and nobody can be asked here: ${question}`, "--yes does it without asking")
+      return yield* wrongInput(
+        `This asks first, and nobody can be asked here: ${question}`,
+        "--yes does it without asking"
+      )
     }
     if (!(yield* Prompt.run(Prompt.Confirm({ message: question, initial: false })))) {
       return yield* answerIsNo("Nothing was done")

@@ -1,8 +1,8 @@
 import { type Array as Arr, Console, Context, Effect, Layer, Option, Stdio, Stream } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { styleText } from "node:util"
-import { type Column, tableOf } from "./table.ts"
 import { Color, Json } from "./settings.ts"
+import { type Column, tableOf } from "./table.ts"
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -38,8 +38,10 @@ export const answer = <A>(
   value: A,
   textOf: (value: A, output: Output["Service"]) => string
 ): Effect.Effect<void, never, Output> =>
-  Effect.flatMap(Output, (output) =>
-    Console.log(output.isJson ? jsonOf(value, output.isWatched) : textOf(value, output)))
+  Effect.flatMap(
+    Output,
+    (output) => Console.log(output.isJson ? jsonOf(value, output.isWatched) : textOf(value, output))
+  )
 
 /** Says something beside the answer: on the standard error, and not to programs that read that as JSON. */
 export const note = (text: string): Effect.Effect<void, never, Output> =>

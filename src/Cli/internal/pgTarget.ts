@@ -50,7 +50,11 @@ export const target = Effect.gen(function*() {
     }
   ]
   const schema = Option.getOrElse(
-    firstOf(yield* SchemaFlag, yield* environment(Config.String("EVENTSTORE_SCHEMA")), Option.fromNullishOr(app.schema)),
+    firstOf(
+      yield* SchemaFlag,
+      yield* environment(Config.String("EVENTSTORE_SCHEMA")),
+      Option.fromNullishOr(app.schema)
+    ),
     () => defaultName
   )
   if (!isSchemaName(schema)) {
@@ -131,7 +135,10 @@ const migrated = ({ schema }: Target) =>
   Layer.effectDiscard(Effect.gen(function*() {
     const version = yield* status(yield* SqlClient.SqlClient, schema)
     if (version === 0) {
-      return yield* noDatabase(`The database has no event store in the schema ${schema}`, "eventstore migrate makes one")
+      return yield* noDatabase(
+        `The database has no event store in the schema ${schema}`,
+        "eventstore migrate makes one"
+      )
     }
     if (version < latest) {
       return yield* noDatabase(
@@ -146,8 +153,10 @@ export const withDatabase = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: { readonly create: boolean } = { create: false }
 ) =>
-  Effect.flatMap(target, (found) =>
-    Effect.provide(effect, openLog(found).pipe(Layer.provideMerge(layerClient(found, options)))))
+  Effect.flatMap(
+    target,
+    (found) => Effect.provide(effect, openLog(found).pipe(Layer.provideMerge(layerClient(found, options))))
+  )
 
 /** The store, on a client. */
 export const layerStore = ({ at, log, schema }: Target) =>

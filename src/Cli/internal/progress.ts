@@ -118,7 +118,11 @@ const lineOf = (bar: Bar, now: number, paint: Output["Service"]["paint"] | undef
     share === undefined ? "" : `${Math.floor(share * 100)} %`,
     `${numberOf(done)}${total === undefined ? "" : ` of ${numberOf(total)}`}`,
     rate > 0 ? `${numberOf(Math.round(rate))}/s` : "",
-    bar.isEnded ? `in ${timeOf(seconds)}` : total !== undefined && rate > 0 ? `${timeOf((total - done) / rate)} left` : ""
+    bar.isEnded
+      ? `in ${timeOf(seconds)}`
+      : total !== undefined && rate > 0
+      ? `${timeOf((total - done) / rate)} left`
+      : ""
   ]
   return `${label}  ${picture}${parts.filter((part) => part !== "").join("  ")}`
 }
@@ -130,4 +134,3 @@ export const timeOf = (seconds: number): string => {
   const minutes = Math.round(seconds / 60)
   return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
-

@@ -16,7 +16,10 @@ export class Reported extends Error {
 
 /** Says why a command failed, in a sentence and with a hint; its stack only to those who ask for it. */
 export const reporting = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, Reported, R | Output> =>
-  Effect.catchCause(command, (cause) => Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause as Cause.Cause<never>) : report(cause))
+  Effect.catchCause(
+    command,
+    (cause) => Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause as Cause.Cause<never>) : report(cause)
+  )
 
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Output> =>
   Effect.gen(function*() {
@@ -24,13 +27,15 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
     if (error instanceof Reported) return yield* Effect.fail(error)
     const { isJson, paint } = yield* Output
     const refusal = explain(cause)
-    const problem = refusal?.problem ?? `A mistake in this program or in what the application declares: ${messageOf(error)}`
+    const problem = refusal?.problem ??
+      `A mistake in this program or in what the application declares: ${messageOf(error)}`
     const hint = refusal === undefined ? "--log-level debug shows where" : refusal.hint
     const level = yield* References.MinimumLogLevel
     yield* Console.error(
       isJson
         ? JSON.stringify({ error: { tag: tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }) } })
-        : [`${paint("red", "error")} ${problem}`, ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${hint}`])].join("\n")
+        : [`${paint("red", "error")} ${problem}`, ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${hint}`])]
+          .join("\n")
     )
     if (level === "Debug" || level === "Trace" || level === "All") yield* Console.error(Cause.pretty(cause))
     return yield* Effect.fail(new Reported(refusal?.code ?? 4))

@@ -65,7 +65,11 @@ export const numberOf = (value: number): string => value.toLocaleString("en-US")
 export const printable = (text: string): string =>
   // oxlint-disable-next-line no-control-regex
   text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) =>
-    character === "\n" ? "\\n" : character === "\t" ? "\\t" : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
+    character === "\n"
+      ? "\\n"
+      : character === "\t"
+      ? "\\t"
+      : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
 
 /** The beginning of a text that fits, with a sign that there is more. */
 const cutTo = (text: string, width: number): string => {
