@@ -30,8 +30,8 @@ const refusalOf = (error: unknown): Refused | undefined => {
     case "PlatformError":
       return answerIsNo(sentence(reasonOf(error)))
     default:
-      // an expected answer of the store, that names what it is about
-      return answerIsNo(sentence(reasonOf(error)), hints[String(error._tag)])
+      // an expected answer, that names what it is about, and may know what helps
+      return answerIsNo(sentence(reasonOf(error)), hints[String(error._tag)] ?? hintOf(error))
   }
 }
 
@@ -43,6 +43,9 @@ const hints: { readonly [tag: string]: string | undefined } = {
   VersionBehind: "wait until it has caught up: eventstore projections status",
   VersionIsLive: "switch to another version first, or pause it where it is the only one"
 }
+
+const hintOf = (error: Error): string | undefined =>
+  "hint" in error && typeof error.hint === "string" ? error.hint : undefined
 
 /** What the database says itself; a lack of privileges and a lack of a server each with what to do. */
 const ofDatabase = (error: SqlError.SqlError): Refused => {
