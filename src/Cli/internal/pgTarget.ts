@@ -111,7 +111,7 @@ const layerClient = ({ at }: Target, options: { readonly create: boolean }) =>
     : Layer.unwrap(Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
-      const isThere = yield* Effect.orElseSucceed(fs.exists(path.join(at.dir, "PG_VERSION")), () => false)
+      const isThere = yield* Effect.orElseSucceed(fs.exists(path.join(at.dir, "pglite", "PG_VERSION")), () => false)
       if (!isThere && !options.create) {
         return yield* noDatabase(`There is no log in the directory ${at.dir}`, "eventstore migrate makes one")
       }
