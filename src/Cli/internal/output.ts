@@ -66,10 +66,11 @@ export const answerRows = <A, E, R>(
     if (output.isJson) return yield* writeLines(Stream.map(rows, (row) => JSON.stringify((options.json ?? same)(row))))
     const table = tableOf(options.columns, output)
     let count = 0
-    const lines = rows.pipe(
-      Stream.tap(() => Effect.sync(() => count++)),
-      Stream.mapArray((rows): Arr.NonEmptyReadonlyArray<string> => [table.lines(rows).join("\n")])
-    )
+    // whole pages, as the widths of the columns are those of the first one
+    const lines = Stream.mapArray(rows, (rows): Arr.NonEmptyReadonlyArray<string> => {
+      count += rows.length
+      return [table.lines(rows).join("\n")]
+    })
     yield* writeLines(lines)
     if (count === 0) yield* note(options.empty)
   })
