@@ -1,0 +1,186 @@
+import { Effect, FileSystem, Option, Path, Result, Stream } from "effect"
+import * as StreamId from "../../Stream/StreamId.ts"
+import { ArchiveDamaged, ArchiveFileFailed, NotAnArchive } from "../ArchiveError.ts"
+import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
+import { makeGunzip, makeSummer, type Sum } from "./archiveGzip.ts"
+import { decodeEvent, decodeStream } from "./archiveLine.ts"
+import * as Manifest from "./archiveManifest.ts"
+import { makeAdvance, type ProgressOptions } from "./archiveProgress.ts"
+
+/** An archive that was opened: its manifest was read, its files were not. */
+export interface Archive {
+  readonly path: string
+  readonly manifest: Manifest.Manifest
+}
+
+type ReadError = ArchiveDamaged | ArchiveFileFailed
+
+type Platform = FileSystem.FileSystem | Path.Path
+
+export const open = (path: string): Effect.Effect<Archive, NotAnArchive | ReadError, Platform> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const file = (yield* Path.Path).join(path, Manifest.fileName)
+    const text = yield* Effect.mapError(
+      fs.readFileString(file),
+      (cause) =>
+        cause.reason._tag === "NotFound"
+          ? new NotAnArchive({ path, problem: `there is no ${Manifest.fileName} in it` })
+          : new ArchiveFileFailed({ path: file, cause })
+    )
+    const manifest = Manifest.decode(text)
+    if (Result.isSuccess(manifest)) return { path, manifest: manifest.success }
+    const { isForeign, problem } = manifest.failure
+    return yield* isForeign
+      ? new NotAnArchive({ path, problem })
+      : new ArchiveDamaged({ path, file: Manifest.fileName, problem })
+  })
+
+/** The events, in the order of positions. Fails where a file is not what the manifest says, at the latest at its end. */
+export const events = (archive: Archive): Stream.Stream<ArchivedEvent, ReadError, Platform> =>
+  Stream.fromArray(archive.manifest.eventsFiles).pipe(
+    Stream.flatMap((file) =>
+      Stream.suspend(() => {
+        let position = 0
+        return decoded(archive, file, file.events, decodeEvent, (event) => {
+          const last = position
+          position = event.position
+          if (last === 0 && position !== file.firstPosition) {
+            return `begins at position ${position}, not ${file.firstPosition}`
+          }
+          if (position <= last) return `has position ${position} after ${last}`
+          return position > file.lastPosition ? `goes beyond position ${file.lastPosition}` : undefined
+        })
+      })
+    )
+  )
+
+/** What the streams have beyond their events, in the order of their names. */
+export const streams = (archive: Archive): Stream.Stream<ArchivedStream, ReadError, Platform> =>
+  Stream.suspend(() => {
+    const file = archive.manifest.streamsFile
+    let last = ""
+    return decoded(archive, file, file.streams, decodeStream, ({ streamId }) => {
+      const before = last
+      last = streamId
+      return StreamId.compare(before, streamId) < 0 ? undefined : `has stream ${streamId} after ${before}`
+    })
+  })
+
+/** Reads all of an archive, and does nothing with it but look whether it is whole. */
+export const check = (archive: Archive, options?: ProgressOptions): Effect.Effect<void, ReadError, Platform> =>
+  Effect.gen(function*() {
+    const advance = makeAdvance("checking", archive.manifest.events, options)
+    yield* checkSizes(archive)
+    yield* Stream.runDrain(streams(archive))
+    yield* Stream.runForEachArray(events(archive), (page) => advance(page.length))
+    yield* advance(0)
+  })
+
+/** A file that is missing or cut off shows at once. */
+const checkSizes = ({ manifest, path }: Archive) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { join } = yield* Path.Path
+    for (const file of [...manifest.eventsFiles, manifest.streamsFile]) {
+      const { size } = yield* Effect.mapError(fs.stat(join(path, file.name)), toReadError(path, file.name))
+      if (Number(size) !== file.compressedBytes) {
+        return yield* new ArchiveDamaged({
+          path,
+          file: file.name,
+          problem: `has ${size} bytes, and had ${file.compressedBytes} when it was written`
+        })
+      }
+    }
+  })
+
+/** The lines of a file as values; `problemOf` looks at each in its place. */
+const decoded = <A>(
+  archive: Archive,
+  file: Manifest.EventsFile | Manifest.StreamsFile,
+  count: number,
+  decode: (line: string) => Result.Result<A, string>,
+  problemOf: (value: A) => string | undefined
+): Stream.Stream<A, ReadError, Platform> =>
+  Stream.suspend(() => {
+    let line = 0
+    const damaged = (problem: string, line?: number) =>
+      new ArchiveDamaged({ path: archive.path, file: file.name, problem, ...(line === undefined ? {} : { line }) })
+    const values = Stream.mapArrayEffect(lines(archive, file), (page) => {
+      const decodedPage: Array<A> = []
+      for (const text of page) {
+        line++
+        const value = decode(text)
+        if (Result.isFailure(value)) return damaged(value.failure, line)
+        const problem = problemOf(value.success)
+        if (problem !== undefined) return damaged(problem, line)
+        decodedPage.push(value.success)
+      }
+      return Effect.succeed(decodedPage as unknown as readonly [A, ...ReadonlyArray<A>])
+    })
+    const end = Stream.suspend(() =>
+      line === count ? Stream.empty : Stream.fail(damaged(`has ${line} lines, and had ${count} when it was written`))
+    )
+    return Stream.concat(values, end)
+  })
+
+const chunkBytes = 64 * 1024
+
+/** The lines of a file; its sums are compared with those of the manifest at its end. */
+const lines = (
+  { path }: Archive,
+  file: Manifest.EventsFile | Manifest.StreamsFile
+): Stream.Stream<string, ReadError, Platform> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { join } = yield* Path.Path
+    const damaged = (problem: string) => new ArchiveDamaged({ path, file: file.name, problem })
+    const handle = yield* Effect.mapError(fs.open(join(path, file.name)), toReadError(path, file.name))
+    const gunzip = yield* makeGunzip
+    const [compressed, plain] = [makeSummer(), makeSummer()]
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+    let rest = ""
+
+    const toLines = (chunks: ReadonlyArray<Uint8Array>) =>
+      Effect.try({
+        try: () => {
+          for (const chunk of chunks) {
+            plain.add(chunk)
+            rest += text.decode(chunk, { stream: true })
+          }
+          const whole = rest.split("\n")
+          rest = whole.pop()!
+          return whole
+        },
+        catch: () => damaged("is not UTF-8")
+      })
+
+    const finish = Effect.gen(function*() {
+      if (rest !== "") return yield* damaged("ends in the middle of a line")
+      const isSame = (sum: Sum, bytes: number, sha256: string) => sum.bytes === bytes && sum.sha256 === sha256
+      if (
+        !isSame(compressed.sum(), file.compressedBytes, file.compressedSha256) ||
+        !isSame(plain.sum(), file.bytes, file.sha256)
+      ) return yield* damaged("does not have the checksum that it was written with")
+    })
+
+    return Stream.paginate(undefined, () =>
+      Effect.gen(function*() {
+        const chunk = yield* Effect.mapError(handle.readAlloc(chunkBytes), toReadError(path, file.name))
+        if (Option.isSome(chunk)) compressed.add(chunk.value)
+        const whole = yield* (Option.isSome(chunk) ? gunzip.write(chunk.value) : gunzip.end).pipe(
+          Effect.mapError((error) => damaged(`cannot be decompressed: ${error.message}`)),
+          Effect.flatMap(toLines)
+        )
+        if (Option.isSome(chunk)) return [whole, Option.some(undefined)] as const
+        yield* finish
+        return [whole, Option.none()] as const
+      }))
+  }))
+
+const toReadError =
+  (path: string, file: string) =>
+  (cause: { readonly reason: { readonly _tag: string } }): ArchiveDamaged | ArchiveFileFailed =>
+    cause.reason._tag === "NotFound"
+      ? new ArchiveDamaged({ path, file, problem: "is missing" })
+      : new ArchiveFileFailed({ path: `${path}/${file}`, cause })
