@@ -26,11 +26,12 @@ import { Console, Effect } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
+import { projections } from "./internal/commands/projections.ts"
 import { streams } from "./internal/commands/streams.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
-const commands = [streams] as const
+const commands = [streams, projections] as const
 
 const rootOf = (name: string) =>
   Command.make(name).pipe(

@@ -41,6 +41,9 @@ const hints: { readonly [tag: string]: string | undefined } = {
   InlineProjectionMissing: "append by a program that runs them, or pause them",
   LogRewound: "see the guide on restored logs",
   VersionBehind: "wait until it has caught up: eventstore projections status",
+  ProjectionNotFound: "eventstore projections list shows those that somebody ran on this log",
+  SubscriptionNotFound: "eventstore subscriptions list shows those that there are",
+  ProjectionChanged: "raise its version, and the new one is built beside the old one",
   VersionIsLive: "switch to another version first, or pause it where it is the only one"
 }
 

@@ -1,0 +1,395 @@
+import { Effect, Option, Stream } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Projection from "../../../Projection/Projection.ts"
+import { group, storeCommand } from "../command.ts"
+import { confirm, yes } from "../confirming.ts"
+import { answer, answerRows, note, Output } from "../output.ts"
+import {
+  parkedColumns,
+  parkedJson,
+  type ParkedRow,
+  partitionColumns,
+  statusColumns,
+  statusJson,
+  statusLines
+} from "../projectionRows.ts"
+import { answerIsNo, wrongInput } from "../refusal.ts"
+import { natural, valueOf } from "../settings.ts"
+import { numberOf, printable, tableOf } from "../table.ts"
+import { showing, watch } from "../watching.ts"
+
+const name = Argument.String("name").pipe(Argument.withDescription("Name of the projection"))
+
+const version = natural("version", 1).pipe(
+  Flag.withDescription("Which version; the live one where it is left out"),
+  Flag.optional
+)
+
+const keys = Flag.String("key").pipe(
+  Flag.withDescription("Only of this key; may be repeated"),
+  Flag.atLeast(0)
+)
+
+const list = storeCommand(
+  "list",
+  watch,
+  {
+    description: "Lists the versions of all projections, and how far they are.",
+    examples: [
+      { command: "eventstore projections list" },
+      { command: "eventstore projections list --watch" },
+      { command: "eventstore projections list --json" }
+    ]
+  },
+  Effect.fnUntraced(function*(options) {
+    const output = yield* Output
+    const nobody = "There is no projection. A program makes one known when it runs it, or eventstore replay."
+    if (!output.isJson && !options.watch && (yield* Projection.statuses()).length === 0) return yield* note(nobody)
+    yield* showing(
+      options,
+      Effect.map(Projection.statuses(), (statuses) =>
+        output.isJson
+          ? statuses.map((status) => JSON.stringify(statusJson(status)))
+          : tableOf(statusColumns, output).lines(statuses))
+    )
+  })
+)
+
+const status = storeCommand(
+  "status",
+  { name, version, ...watch },
+  {
+    description:
+      "Shows what a version of a projection is: its place, its partitions and who owns them, its last error.",
+    examples: [
+      { command: "eventstore projections status totals" },
+      { command: "eventstore projections status totals --version 2 --watch" }
+    ]
+  },
+  Effect.fnUntraced(function*({ name, version, ...options }) {
+    const output = yield* Output
+    yield* showing(
+      options,
+      Effect.gen(function*() {
+        const status = yield* Projection.status(name, { version: valueOf(version) })
+        if (output.isJson) return [JSON.stringify(statusJson(status), null, output.isWatched && !options.watch ? 2 : 0)]
+        const others = (yield* Projection.statuses(name)).filter(({ version }) => version !== status.version)
+        return [
+          ...statusLines(status, others, output.paint),
+          "",
+          ...tableOf(partitionColumns, output).lines(status.partitions)
+        ]
+      })
+    )
+  })
+)
+
+const lag = storeCommand(
+  "lag",
+  {
+    name: name.pipe(Argument.optional),
+    max: natural("max").pipe(
+      Flag.withDescription("Exit with 1 where a version is further behind, for monitors"),
+      Flag.optional
+    )
+  },
+  {
+    description: "Tells how many positions projections are behind the end of the log.",
+    examples: [
+      { command: "eventstore projections lag" },
+      { command: "eventstore projections lag totals --max 1000" }
+    ]
+  },
+  Effect.fnUntraced(function*({ max, name }) {
+    const statuses = Option.isSome(name)
+      ? yield* Effect.flatMap(
+        Projection.statuses(name.value),
+        (found) => found.length > 0 ? Effect.succeed(found) : Effect.map(Projection.status(name.value), (one) => [one])
+      )
+      : yield* Projection.statuses()
+    yield* answerRows(Stream.fromIterable(statuses), {
+      columns: statusColumns.filter(({ title }) =>
+        ["name", "version", "live", "status", "position", "lag"].includes(title)
+      ),
+      json: (status) => {
+        const { activity, head, isLive, lag, name, position, version } = statusJson(status)
+        return { name, version, isLive, activity, position, head, lag }
+      },
+      empty: "There is no projection."
+    })
+    const most = valueOf(max)
+    const late = most === undefined ? undefined : statuses.find(({ lag }) => lag > most)
+    if (late !== undefined) {
+      return yield* answerIsNo(
+        `Version ${late.version} of the projection ${late.name} is ${numberOf(late.lag)} positions behind`
+      )
+    }
+  })
+)
+
+/** A change of one version, that is told of as it then is. */
+const changing = <E, R>(
+  command: "pause" | "resume" | "reset",
+  flags: { readonly yes?: typeof yes },
+  help: { readonly description: string; readonly question?: string; readonly done: string },
+  change: (name: string, of: Projection.OfVersion) => Effect.Effect<void, E, R>
+) =>
+  storeCommand(
+    command,
+    { name, version, yes },
+    {
+      description: help.description,
+      examples: [
+        { command: `eventstore projections ${command} totals` },
+        {
+          command: `eventstore projections ${command} totals --version 2${help.question === undefined ? "" : " --yes"}`
+        }
+      ]
+    },
+    Effect.fnUntraced(function*({ name, version, yes = false }) {
+      const before = yield* Projection.status(name, { version: valueOf(version) })
+      const subject = `version ${before.version} of the projection ${name}`
+      // what it was asked for, whichever is live by then
+      const of = { version: before.version }
+      if (help.question !== undefined) yield* confirm(help.question.replace("{subject}", subject), { yes })
+      yield* change(name, of)
+      yield* answer(
+        statusJson(yield* Projection.status(name, of)),
+        () => `${subject[0]!.toUpperCase()}${subject.slice(1)} ${help.done}`
+      )
+    })
+  )
+
+const pause = changing("pause", {}, {
+  description: "Stops a version in all processes, until it is resumed. The batch in hand is rolled back.",
+  done: "is paused"
+}, Projection.pause)
+
+const resume = changing("resume", {}, {
+  description: "Lets a version go on that was paused or has failed: it tries again what it could not handle.",
+  done: "goes on, where somebody runs it"
+}, Projection.resume)
+
+const reset = changing("reset", { yes }, {
+  description:
+    "Empties a version and lets it begin anew, in the processes that run it. To keep it readable meanwhile, rebuild it instead.",
+  question: "Empty {subject}, and let it begin anew? What it keeps is gone until it has caught up",
+  done: "is empty, and begins anew where somebody runs it"
+}, Projection.reset)
+
+const ofVersion = Argument.Int("version").pipe(Argument.withDescription("Which version, from 1"))
+
+const drop = storeCommand(
+  "drop",
+  { name, version: ofVersion, yes },
+  {
+    description: "Removes a version and all it keeps. Processes that run it end with an error.",
+    examples: [{ command: "eventstore projections drop totals 1" }]
+  },
+  Effect.fnUntraced(function*({ name, version, yes }) {
+    const { isLive, kind } = yield* Projection.status(name, { version })
+    yield* confirm(
+      `Remove version ${version} of the projection ${name}${isLive ? ", which is live" : ""}, with all its ${
+        kind === "events" ? "checkpoints" : kind
+      }?`,
+      { yes }
+    )
+    yield* Projection.drop(name, version)
+    yield* answer({ name, version, dropped: true }, () => `Version ${version} of the projection ${name} is gone`)
+  })
+)
+
+const repartition = storeCommand(
+  "repartition",
+  {
+    name,
+    partitions: Argument.Int("partitions").pipe(Argument.withDescription("How many it is to have, 1 to 1,000")),
+    version
+  },
+  {
+    description:
+      "Changes the number of partitions: how many processes can work on a version at a time. It goes on meanwhile.",
+    examples: [{ command: "eventstore projections repartition totals 4" }]
+  },
+  Effect.fnUntraced(function*({ name, partitions, version }) {
+    const of = { version: (yield* Projection.status(name, { version: valueOf(version) })).version }
+    yield* Projection.repartition(name, partitions, of)
+    yield* answer(
+      statusJson(yield* Projection.status(name, of)),
+      ({ partitions: now, repartitionTo }) =>
+        repartitionTo === null
+          ? `Version ${of.version} of the projection ${name} has ${now.length} partitions`
+          : `Version ${of.version} of the projection ${name} gets ${repartitionTo} partitions as soon as all of its ${now.length} are level`
+    )
+  })
+)
+
+const switchTo = storeCommand(
+  "switch",
+  {
+    name,
+    version: ofVersion,
+    timeout: natural("timeout").pipe(
+      Flag.withDescription("Seconds to wait until it is as far as the live one"),
+      Flag.withDefault(5)
+    )
+  },
+  {
+    description: "Makes a version live, from one query to the next. It has to be ready, and as far as the live one.",
+    examples: [{ command: "eventstore projections switch totals 2" }]
+  },
+  Effect.fnUntraced(function*({ name, timeout, version }) {
+    const before = yield* Projection.status(name)
+    const outcome = yield* Projection.switchTo(name, version, { timeout: timeout * 1000 })
+    yield* answer({ name, version, from: before.version, outcome }, () =>
+      outcome === "wanted"
+        ? `Version ${version} of the projection ${name} is made live by the process that runs it`
+        : before.version === version
+        ? `Version ${version} of the projection ${name} was live already`
+        : `Version ${version} of the projection ${name} is live, instead of version ${before.version}`)
+  })
+)
+
+const rollback = storeCommand(
+  "rollback",
+  {
+    name,
+    from: natural("from", 1).pipe(
+      Flag.withDescription("The version to leave: does nothing where another one is live, so that it can be repeated"),
+      Flag.optional
+    )
+  },
+  {
+    description: "Makes the version live that was live before.",
+    examples: [{ command: "eventstore projections rollback totals --from 2" }]
+  },
+  Effect.fnUntraced(function*({ from, name }) {
+    const before = yield* Projection.status(name)
+    const version = yield* Projection.rollBack(name, { from: valueOf(from) })
+    yield* answer({ name, version, from: before.version }, () =>
+      before.version === version
+        ? `Version ${version} of the projection ${name} was live already`
+        : `Version ${version} of the projection ${name} is live again, instead of version ${before.version}`)
+  })
+)
+
+const parked = storeCommand(
+  "parked",
+  {
+    name,
+    version,
+    key: Flag.String("key").pipe(Flag.withDescription("Only of this key"), Flag.optional),
+    limit: natural("limit").pipe(Flag.withDescription("Most events"), Flag.withDefault(100)),
+    full: Flag.Boolean("full").pipe(
+      Flag.withDescription("With the data of the events and the whole error"),
+      Flag.withDefault(false)
+    )
+  },
+  {
+    description: "Shows the events that a projection could not handle and set aside, and those that wait behind them.",
+    examples: [
+      { command: "eventstore projections parked totals" },
+      { command: "eventstore projections parked totals --key cart-42 --full" }
+    ]
+  },
+  Effect.fnUntraced(function*({ full, key, limit, name, version }) {
+    const { isJson, paint } = yield* Output
+    const rows = Projection.parked(name, { version: valueOf(version), key: valueOf(key) }).pipe(
+      Stream.take(limit),
+      Stream.map(parkedJson)
+    )
+    const empty = `Nothing of the projection ${name} is parked.`
+    if (!full || isJson) return yield* answerRows(rows, { columns: parkedColumns, empty })
+    const count = yield* Stream.runFoldEffect(
+      rows,
+      () => 0,
+      (count, row) => Effect.as(answer(row, () => fullText(row, paint)), count + 1)
+    )
+    if (count === 0) yield* note(empty)
+  })
+)
+
+const fullText = (
+  { attempts, error, event, key, parkedAt, position }: ParkedRow,
+  paint: (style: "dim" | "red" | "bold", text: string) => string
+): string =>
+  [
+    paint(
+      "bold",
+      `position ${position}  ${
+        event === null ? "(hidden)" : `${event.type}  ${event.streamId} version ${event.streamVersion}`
+      }`
+    ),
+    `  key       ${printable(key)}`,
+    `  parked    ${parkedAt}, after ${attempts} attempts`,
+    ...(error === null
+      ? ["  waits behind an earlier event of its key"]
+      : error.split("\n").map((line, i) => `  ${i === 0 ? "error" : "     "}     ${paint("red", printable(line))}`)),
+    ...(event === null ? [] : [`  event id  ${event.eventId}`, `  recorded  ${event.recordedAt}`]),
+    ...(event === null ? [] : JSON.stringify(event.data, null, 2).split("\n").map((line) => `  ${printable(line)}`)),
+    ""
+  ].join("\n")
+
+/** What is done with parked events, and how it is told. */
+const changingParked = <E, R>(
+  command: "replay-parked" | "discard-parked",
+  flags: { readonly yes?: typeof yes },
+  help: { readonly description: string; readonly question?: string; readonly done: string },
+  change: (
+    name: string,
+    options: Projection.OfVersion & { readonly keys?: ReadonlyArray<string> | undefined }
+  ) => Effect.Effect<number, E, R>
+) =>
+  storeCommand(
+    command,
+    { name, version, key: keys, ...flags },
+    {
+      description: help.description,
+      examples: [
+        { command: `eventstore projections ${command} totals` },
+        { command: `eventstore projections ${command} totals --key cart-42 --key cart-43` }
+      ]
+    },
+    Effect.fnUntraced(function*({ key, name, version: asked, yes = false }) {
+      const { parkedEvents, version } = yield* Projection.status(name, { version: valueOf(asked) })
+      if (key.some((key) => key === "")) return yield* wrongInput("A key is no empty text")
+      if (help.question !== undefined && parkedEvents > 0) {
+        const which = key.length === 0
+          ? `all ${numberOf(parkedEvents)} parked events`
+          : `the parked events of ${key.join(", ")}`
+        yield* confirm(help.question.replace("{which}", which), { yes })
+      }
+      const events = yield* change(name, { version, keys: key.length === 0 ? undefined : key })
+      yield* answer({ name, version, events }, () => `${numberOf(events)} parked events ${help.done}`)
+    })
+  )
+
+const replayParked = changingParked("replay-parked", {}, {
+  description: "Lets parked events be handled again, by the processes that run the projection.",
+  done: "are handled again, where somebody runs it"
+}, Projection.replay)
+
+const discardParked = changingParked("discard-parked", { yes }, {
+  description:
+    "Gives parked events up, and lets their keys go on. The read model lacks what they would have done to it.",
+  question: "Give up {which}, so that the read model will never have them?",
+  done: "are given up"
+}, Projection.discard)
+
+export const projections = group("projections", "Lists, shows and operates projections, by name.").pipe(
+  Command.withSubcommands([
+    list,
+    status,
+    lag,
+    pause,
+    resume,
+    reset,
+    drop,
+    repartition,
+    switchTo,
+    rollback,
+    parked,
+    replayParked,
+    discardParked
+  ])
+)
