@@ -284,7 +284,7 @@ export type RunError = StartError | ProjectionDropped | LogRewound
  * @category models
  * @since 0.1.0
  */
-export interface Status extends Omit<ProjectionState, "id" | "filter" | "schema"> {
+export interface Status extends Omit<ProjectionState, "id" | "filter" | "schema" | "rehearsal" | "startPosition"> {
   /** Everything up to here is in the read model, or set aside. */
   readonly position: Position
   /** The end of the log. */

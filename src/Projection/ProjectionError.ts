@@ -161,6 +161,40 @@ export class NoPreviousVersion extends Schema.TaggedError<NoPreviousVersion>()("
 }
 
 /**
+ * There is no rehearsal of this name: it was never begun, or it was dropped.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RehearsalNotFound extends Schema.TaggedError<RehearsalNotFound>()("RehearsalNotFound", {
+  rehearsal: Schema.String
+}) {
+  override get message(): string {
+    return `There is no rehearsal ${this.rehearsal}`
+  }
+}
+
+/**
+ * A rehearsal of this name was begun with something else, which `field` names: another projection or version, another
+ * declaration of it, or another part of the log. Give the new one another name, or drop the old one first.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RehearsalChanged extends Schema.TaggedError<RehearsalChanged>()("RehearsalChanged", {
+  rehearsal: Schema.String,
+  field: Schema.Literals(["projection", "version", "declaration", "from", "to", "until"]),
+  /** What it was begun with, and what was asked for now. */
+  begun: Schema.String,
+  asked: Schema.String
+}) {
+  override get message(): string {
+    return `The rehearsal ${this.rehearsal} was begun with another ${this.field} (${this.begun}, now ${this.asked}): ` +
+      "give this one another name, or drop the other one"
+  }
+}
+
+/**
  * The live version is one that this program cannot read: it declares another one, and not how documents of the live one read
  * (`older`).
  *

@@ -35,6 +35,27 @@ export interface ProjectionDefinition {
   readonly isInline: boolean
   /** Name of the database schema that holds its tables, where it keeps tables. */
   readonly schema: string | null
+  /** What it rehearses, where it is no projection of its own. */
+  readonly rehearsal?: RehearsedProjection | undefined
+}
+
+/**
+ * A projection that is built once more, up to a position, beside its versions. It is kept as a projection of another name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RehearsedProjection {
+  readonly projection: string
+  readonly version: number
+  /** What was asked for: positions, and a time in milliseconds since 1970. */
+  readonly from: number | null
+  readonly to: number | null
+  readonly until: number | null
+  /** Up to where it is built. */
+  readonly target: number
+  /** Whether it goes when the program that made it is done with it. */
+  readonly isTemporary: boolean
 }
 
 /**
@@ -48,6 +69,8 @@ export interface ProjectionDefinition {
  */
 export interface ProjectionState extends ProjectionDefinition {
   readonly id: number
+  /** Behind which it began. */
+  readonly startPosition: number
   readonly isLive: boolean
   /** Whether what it keeps was set up. */
   readonly isSetUp: boolean
@@ -216,6 +239,17 @@ export interface DocumentChange {
 }
 
 /**
+ * A key under which the event at a position is found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProjectionLink {
+  readonly key: string
+  readonly position: number
+}
+
+/**
  * Where projections and their checkpoints are kept.
  *
  * @category models
@@ -376,10 +410,15 @@ export interface ProjectionStorage {
   readonly links: {
     readonly add: (
       id: number,
-      links: ReadonlyArray<{ readonly key: string; readonly position: number }>
+      links: ReadonlyArray<ProjectionLink>
     ) => Effect.Effect<void, StoreError>
     /** The events that a key links to, without those that are hidden, by position. */
     readonly page: (id: number, key: string, range: PageRange) => Effect.Effect<Page, StoreError>
+    /** Links to events that are not hidden, sorted by key, by code point, and position; after one of them. */
+    readonly list: (
+      id: number,
+      options: { readonly after: ProjectionLink | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<ProjectionLink>, StoreError>
     /** Keys with how many links they have, sorted by code point, after a key. */
     readonly keys: (
       id: number,

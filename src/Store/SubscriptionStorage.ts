@@ -245,4 +245,9 @@ export interface SubscriptionStorage {
   readonly replay: (id: number, positions: ReadonlyArray<number>) => Effect.Effect<number, StoreError>
   /** Removes parked deliveries. Answers how many there were. */
   readonly discard: (id: number, positions: ReadonlyArray<number>) => Effect.Effect<number, StoreError>
+  /**
+   * Removes deliveries, whether they wait, are in flight or parked. Answers how many there were. Who holds one is refused when it
+   * is settled; one that a transaction is just about to finish is waited for.
+   */
+  readonly skip: (id: number, positions: ReadonlyArray<number>) => Effect.Effect<number, StoreError>
 }

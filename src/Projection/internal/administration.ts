@@ -29,7 +29,7 @@ const pageSize = 500
 export const nameOf = (named: Named): string => typeof named === "string" ? named : named.definition.name
 
 const toStatus = (state: ProjectionState, head: number): Status => {
-  const { filter: _, id: _id, schema: _schema, ...rest } = state
+  const { filter: _, id: _id, rehearsal: _rehearsal, schema: _schema, startPosition: _startPosition, ...rest } = state
   const position = state.isApplied ? head : Math.min(...state.partitions.map(({ position }) => position))
   return {
     ...rest,
@@ -55,7 +55,7 @@ export const statuses = (
     const name = named === undefined ? undefined : yield* checkName(nameOf(named))
     const known = yield* states(name)
     const head = yield* storage.head
-    return known.map((state) => toStatus(state, head))
+    return known.filter(({ rehearsal }) => rehearsal === undefined).map((state) => toStatus(state, head))
   })
 
 /** A version by its number; else that of a projection, or the live one of a name. */

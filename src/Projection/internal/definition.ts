@@ -29,6 +29,10 @@ export interface Definition {
   readonly setUp: (target: Target) => Effect.Effect<unknown, unknown, any>
   /** Makes its indexes, if it has any: once a version, in a transaction, when it has caught up and before anybody reads it. */
   readonly index?: ((target: Target) => Effect.Effect<unknown, unknown, any>) | undefined
+  /** The same with its tables in another database schema; there for those that have tables. */
+  readonly inSchema?: ((schema: string) => Definition) | undefined
+  /** Whether it is read only: a rehearsal, under the name that the storage has for it. */
+  readonly isRehearsal?: boolean | undefined
   /** Puts events into the read model. Runs in the transaction that moves the checkpoint, or in that of an append. */
   readonly apply: (
     target: Target,

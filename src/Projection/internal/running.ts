@@ -26,6 +26,12 @@ export const start = (
     if (yield* store.storage.inTransaction) {
       return yield* new InvalidInput({ field: "transaction", problem: "is open: run a projection before or after it" })
     }
+    if (definition.isRehearsal === true) {
+      return yield* new InvalidInput({
+        field: "projection",
+        problem: "is a rehearsal, which is built once and not run"
+      })
+    }
     if (definition.check !== undefined) yield* definition.check(store) as Effect.Effect<void, StartError>
     const state = yield* retryPassing(
       register(store.storage, definition, filter, settings.partitions),
@@ -93,7 +99,7 @@ const register = (
   })
 
 /** Where a version begins, and what stands there. */
-const placeOf = (storage: LogStorage, start: Definition["start"]) =>
+export const placeOf = (storage: LogStorage, start: Definition["start"]) =>
   Effect.gen(function*() {
     if (start === "start") return { position: 0, eventId: null }
     const { head } = yield* storage.identity(0)
@@ -107,7 +113,7 @@ const placeOf = (storage: LogStorage, start: Definition["start"]) =>
   })
 
 /** Whether a filter is the same as another one; the order of its lists tells nothing. */
-const isSameFilter = (a: LogFilter, b: LogFilter): boolean =>
+export const isSameFilter = (a: LogFilter, b: LogFilter): boolean =>
   (["types", "categories", "tags"] as const).every((part) => isSameList(a[part], b[part])) &&
   (["streamPrefix", "recordedFrom", "recordedUntil"] as const).every((part) => a[part] === b[part])
 

@@ -85,7 +85,7 @@ interface AnyTables extends TablesCommon<any, any, any> {
 
 /** Keeps what handlers write with SQL. */
 export const tables = (name: string, options: AnyTables): { readonly definition: Definition } => {
-  const { batch, handle, indexes, mode, partitionBy = "stream", setup } = options
+  const { batch, handle, mode, partitionBy = "stream", setup } = options
   if (typeof setup !== "function") throw new Error(`The projection ${name} has no setup`)
   if ((typeof batch === "function") === (typeof handle === "object" && handle !== null)) {
     throw new Error(`The projection ${name} needs either handle or batch`)
@@ -97,8 +97,24 @@ export const tables = (name: string, options: AnyTables): { readonly definition:
     throw new Error(`The projection ${name} is partitioned by ${String(partitionBy)}, neither "stream" nor a function`)
   }
   const common = declared(name, options)
-  const schema = schemaOf(name, common.version)
-  const modelOf = makeModels(name, common.version)
+  const shared = {
+    ...common,
+    kind: "tables" as const,
+    isInline: mode === "inline",
+    keysOf: partitionBy === "stream" ? undefined : keysBy(partitionBy)
+  }
+  const definition = definitionIn(shared, options, schemaOf(name, common.version))
+  return { definition }
+}
+
+/** What it is with its tables in a database schema. */
+const definitionIn = (
+  shared: Pick<Definition, "isInline" | "kind" | "keysOf"> & ReturnType<typeof declared>,
+  options: AnyTables,
+  schema: string
+): Definition => {
+  const { batch, handle, indexes, setup } = options
+  const modelOf = makeModels(schema, shared.version)
   const within = (
     { store }: Pick<Target, "store">,
     use: (model: Model) => Effect.Effect<unknown, unknown, any>
@@ -111,22 +127,18 @@ export const tables = (name: string, options: AnyTables): { readonly definition:
       return isOpen ? use(modelOf(sql)) : Effect.fail(otherClient(store.storage.system))
     })
   return {
-    definition: {
-      ...common,
-      kind: "tables",
-      isInline: mode === "inline",
-      schema,
-      keysOf: partitionBy === "stream" ? undefined : keysBy(partitionBy),
-      check: (store) =>
-        store.storage.projections.hasTables
-          ? Effect.asVoid(store.storage.transaction(within({ store }, () => Effect.void)))
-          : Effect.fail(noTables()),
-      setUp: (target) => within(target, setup),
-      index: indexes && ((target) => within(target, indexes)),
-      apply: batch !== undefined
-        ? (target, events) => within(target, (model) => batch(events, model))
-        : (target, events) => within(target, (model) => handleEach(handle!, model, events))
-    }
+    ...shared,
+    schema,
+    inSchema: (other) => definitionIn(shared, options, other),
+    check: (store) =>
+      store.storage.projections.hasTables
+        ? Effect.asVoid(store.storage.transaction(within({ store }, () => Effect.void)))
+        : Effect.fail(noTables()),
+    setUp: (target) => within(target, setup),
+    index: indexes && ((target) => within(target, indexes)),
+    apply: batch !== undefined
+      ? (target, events) => within(target, (model) => batch(events, model))
+      : (target, events) => within(target, (model) => handleEach(handle!, model, events))
   }
 }
 
@@ -145,16 +157,16 @@ const handleEach = (
   }, { discard: true })
 
 /** Tables of a version by their names, with the client that was used last. */
-const makeModels = (name: string, version: number): (sql: Client.SqlClient) => Model => {
-  const table = tablesOf(name, version)
+const makeModels = (schema: string, version: number): (sql: Client.SqlClient) => Model => {
+  const table = tablesIn(schema)
   let last: Model | undefined
   return (sql) => last?.sql === sql ? last : last = { sql, table, version }
 }
 
-const tablesOf = (name: string, version: number): Model["table"] => {
+const tablesIn = (name: string): Model["table"] => {
   const known = new Map<string, Statement.Fragment>()
   // a name of its own letters: nothing in it has to be escaped, nor transformed as names of the application are
-  const schema = Statement.literal(`"${schemaOf(name, version)}".`)
+  const schema = Statement.literal(`"${name}".`)
   return (table) => {
     let fragment = known.get(table)
     if (fragment === undefined) {
@@ -189,10 +201,11 @@ export type ReadError = ProjectionNotFound | InvalidInput | StoreError | SqlErro
  * Reads the tables of the live version. A transaction of its own sees them as of one time; one that is open sees what it sees.
  */
 export const read = <A, E, R>(
-  { definition: { kind, name } }: { readonly definition: Definition },
+  { definition }: { readonly definition: Definition },
   use: (model: Model) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | ReadError, R | EventStore | Client.SqlClient> =>
   Effect.gen(function*() {
+    const { isRehearsal, kind, name } = definition
     const { storage } = yield* EventStore
     const sql = yield* Client.SqlClient
     const begin = yield* Client.BeginTransaction
@@ -202,16 +215,18 @@ export const read = <A, E, R>(
       progress === undefined
         ? Effect.fail(new ProjectionNotFound({ projection: name }))
         : Effect.succeed(progress.version))
+    const modelOf = (sql: Client.SqlClient, live: number): Model =>
+      isRehearsal === true
+        ? { sql, table: tablesIn(definition.schema!), version: definition.version }
+        : { sql, table: tablesIn(schemaOf(name, live)), version: live }
     if (yield* storage.inTransaction) {
-      const version = yield* live
-      return yield* use({ sql, table: tablesOf(name, version), version })
+      return yield* use(modelOf(sql, yield* live))
     }
     while (true) {
       let read: number | undefined
       const reading = Effect.gen(function*() {
         if (!(yield* storage.inTransaction)) return yield* otherClient(storage.system)
-        const version = read = yield* live
-        return yield* use({ sql, table: tablesOf(name, version), version })
+        return yield* use(modelOf(sql, read = yield* live))
       })
       const exit = yield* sql.withTransaction(Effect.provideService(reading, Client.BeginTransaction, begin)).pipe(
         Effect.provideService(Client.BeginTransaction, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),

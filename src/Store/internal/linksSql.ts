@@ -1,4 +1,5 @@
 import type { PageRange } from "../LogStorage.ts"
+import type { ProjectionLink } from "../ProjectionStorage.ts"
 import { isVisible, pageColumns, type Statement } from "./eventsSql.ts"
 import { inKeyRange, type KeyRange } from "./keyRange.ts"
 
@@ -45,6 +46,28 @@ export const linksPage = (
     params: [log, id, key, BigInt(from), BigInt(to), BigInt(limit)]
   }
 }
+
+/** A page of the links to events that are not hidden: a range of links_pkey, with a probe of events_pkey for each. */
+export const visibleLinks = (
+  schema: string,
+  log: number,
+  id: number,
+  { after, limit }: { readonly after: ProjectionLink | undefined; readonly limit: number }
+): Statement => ({
+  text: `
+      SELECT l.link_key::text, l.position::float8
+      FROM ${schema}.links l
+      CROSS JOIN LATERAL (
+        SELECT e.position FROM ${schema}.events e WHERE e.log_id = $1::int4 AND e.position = l.position AND ${
+    isVisible(schema)
+  }
+        LIMIT 1
+      ) e
+      WHERE l.version_id = $2::int4 AND (l.link_key, l.position) > ($3::text, $4::int8)
+      ORDER BY l.version_id, l.link_key, l.position
+      LIMIT $5::int8`,
+  params: [log, id, after?.key ?? "", BigInt(after?.position ?? 0), BigInt(limit)]
+})
 
 /** A page of keys with how many links they have: a range of links_pkey, which is counted. */
 export const linkKeys = (schema: string, id: number, range: KeyRange & { readonly limit: number }): Statement => {

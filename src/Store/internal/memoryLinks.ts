@@ -1,3 +1,4 @@
+import type { ProjectionLink } from "../ProjectionStorage.ts"
 import { MemoryMap } from "./memoryMap.ts"
 import type { Drafted, Transaction } from "./memoryTransaction.ts"
 
@@ -45,6 +46,33 @@ export class MemoryLinks implements Drafted<Map<string, Set<number>>> {
     return this.keysWith(added, options).map((key) => ({ key, count: this.positions(transaction, key).length }))
   }
 
+  /** Links in code point order of their keys, those of a key in the order of positions. */
+  list(
+    transaction: Transaction | undefined,
+    { after, isVisible, limit }: {
+      readonly after: ProjectionLink | undefined
+      readonly limit: number
+      readonly isVisible: (position: number) => boolean
+    }
+  ): ReadonlyArray<ProjectionLink> {
+    const found: Array<ProjectionLink> = []
+    const add = (key: string, behind: number) => {
+      for (const position of this.positions(transaction, key)) {
+        if (found.length >= limit) return
+        if (position > behind && isVisible(position)) found.push({ key, position })
+      }
+    }
+    if (after !== undefined) add(after.key, after.position)
+    let last = after?.key ?? ""
+    while (found.length < limit) {
+      const page = this.keys(transaction, { prefix: "", after: last, limit: keysAtATime })
+      for (const { key } of page) add(key, 0)
+      if (page.length < keysAtATime) break
+      last = page[page.length - 1]!.key
+    }
+    return found
+  }
+
   private keysWith(
     added: ReadonlySet<string>,
     options: { readonly prefix: string; readonly after: string; readonly limit: number }
@@ -68,6 +96,9 @@ export class MemoryLinks implements Drafted<Map<string, Set<number>>> {
     }
   }
 }
+
+/** Keys that are looked at together. */
+const keysAtATime = 1000
 
 interface Links {
   readonly positions: Array<number>

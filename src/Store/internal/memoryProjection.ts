@@ -137,6 +137,7 @@ export const stateOf = (
   return {
     ...version.definition,
     id: version.id,
+    startPosition: version.start.position,
     isLive: version.isLive,
     isSetUp: version.setUp.get(transaction, "isSetUp") === true,
     stage: version.stage,

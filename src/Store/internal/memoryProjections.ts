@@ -217,6 +217,14 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
     page: (id, key, range) =>
       run((transaction) => log.pageOf(byId.get(id)?.links.positions(transaction, key) ?? [], range)),
 
+    list: (id, options) =>
+      run((transaction) =>
+        byId.get(id)?.links.list(transaction, {
+          ...options,
+          isVisible: (position) => log.eventAt(position) !== undefined
+        }) ?? []
+      ),
+
     keys: (id, options) => run((transaction) => byId.get(id)?.links.keys(transaction, options) ?? [])
   }
 

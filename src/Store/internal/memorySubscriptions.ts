@@ -169,7 +169,14 @@ export const makeMemorySubscriptions = (log: SubscribedLog): SubscriptionStorage
         (now) => takeParked(id, positions, (subscription, delivery) => restart(subscription, delivery, now))
       ),
 
-    discard: (id, positions) => Effect.sync(() => takeParked(id, positions, () => {}))
+    discard: (id, positions) => Effect.sync(() => takeParked(id, positions, () => {})),
+
+    skip: (id, positions) =>
+      Effect.sync(() => {
+        const open = byId.get(id)?.open
+        const skipped = new Set(positions.filter((position) => open?.delete(position)))
+        return skipped.size + takeParked(id, positions, () => {})
+      })
   }
 }
 

@@ -303,6 +303,12 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
       page: (id, key, range) =>
         Effect.flatMap(query("links", LinksSql.linksPage(schema, log, id, key, range)), (rows) => toPage(rows, range)),
 
+      list: (id, range) =>
+        Effect.map(
+          query("links", LinksSql.visibleLinks(schema, log, id, range)),
+          (rows) => rows.map(([key, position]) => ({ key, position }))
+        ),
+
       keys: (id, range) =>
         Effect.map(
           query("links", LinksSql.linkKeys(schema, id, range)),

@@ -122,7 +122,9 @@ export const makePgSubscriptions = (options: PgSubscriptionsOptions): Subscripti
       Effect.map(execute("replay", Sql.replayDeliveries(schema, id, positions)), answer<number>),
 
     discard: (id, positions) =>
-      Effect.map(execute("discard", Sql.discardDeliveries(schema, id, positions)), answer<number>)
+      Effect.map(execute("discard", Sql.discardDeliveries(schema, id, positions)), answer<number>),
+
+    skip: (id, positions) => Effect.map(change("skip", Sql.skipDeliveries(schema, id, positions)), answer<number>)
   }
 }
 

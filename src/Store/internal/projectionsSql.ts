@@ -14,7 +14,7 @@ import { interval, nullable, text, time, timeOr } from "./sqlParams.ts"
 export const registerProjection = (
   schema: string,
   log: number,
-  { filter, isInline, kind, name, schema: tables, version }: ProjectionDefinition,
+  { filter, isInline, kind, name, rehearsal, schema: tables, version }: ProjectionDefinition,
   partitions: number,
   start: { readonly position: number; readonly eventId: string | null }
 ): Statement => ({
@@ -26,7 +26,8 @@ export const registerProjection = (
     log,
     name,
     version,
-    JSON.stringify(filter),
+    // beside what is filtered by, since that is the column for what a version is made of
+    JSON.stringify(rehearsal === undefined ? filter : { ...filter, rehearsal }),
     kind,
     isInline,
     tables,
@@ -50,7 +51,7 @@ export const projectionStates = (
       SELECT
         v.version_id, v.name::text, v.version, v.filter::text, v.kind, v.is_inline, v.schema_name::text,
         n.live_id = v.version_id, v.is_set_up, v.stage, v.status, v.activation IS NOT NULL, v.repartition_to,
-        f.error, f.position::float8, p.partitions::text, k.keys::float8, e.events::float8
+        f.error, f.position::float8, p.partitions::text, k.keys::float8, e.events::float8, v.start_position::float8
       FROM ${schema}.projection_versions v
       JOIN ${schema}.projections n ON n.log_id = v.log_id AND n.name = v.name
       LEFT JOIN ${schema}.projection_failures f ON f.version_id = v.version_id
@@ -86,7 +87,7 @@ export const toProjectionState = (row: Values): ProjectionState => ({
   id: row[0],
   name: row[1],
   version: row[2],
-  filter: JSON.parse(row[3]),
+  ...toMadeOf(row[3]),
   kind: row[4],
   isInline: row[5],
   schema: row[6],
@@ -100,8 +101,14 @@ export const toProjectionState = (row: Values): ProjectionState => ({
   errorPosition: row[14],
   partitions: JSON.parse(row[15]).map(toPartitionState),
   parkedKeys: row[16],
-  parkedEvents: row[17]
+  parkedEvents: row[17],
+  startPosition: row[18]
 })
+
+const toMadeOf = (text: string): Pick<ProjectionDefinition, "filter" | "rehearsal"> => {
+  const { rehearsal, ...filter } = JSON.parse(text)
+  return rehearsal === undefined ? { filter } : { filter, rehearsal }
+}
 
 const toPartitionState = (row: Values): PartitionState => ({
   partition: row[0],

@@ -278,5 +278,11 @@ export const discardDeliveries = (schema: string, id: number, positions: Readonl
   params: [id, positions.map(String)]
 })
 
+export const skipDeliveries = (schema: string, id: number, positions: ReadonlyArray<number>): Statement => ({
+  text: `
+      SELECT ${schema}.skip_deliveries($1::int4, $2::text[]::int8[])::float8`,
+  params: [id, positions.map(String)]
+})
+
 const byPosition = <A extends Held>(held: ReadonlyArray<A>): ReadonlyArray<A> =>
   held.toSorted((a, b) => a.position - b.position)

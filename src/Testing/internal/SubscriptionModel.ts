@@ -155,6 +155,13 @@ export class SubscriptionModel {
     return count
   }
 
+  skip(positions: ReadonlyArray<number>): number {
+    const kept = this.rows.filter((row) => !positions.includes(row.position))
+    const count = this.rows.length - kept.length
+    this.rows = kept
+    return count
+  }
+
   state(now: number) {
     const inFlight = this.rows.filter((row) => row.state === "leased" && row.due > now).length
     const lowest = this.open()[0]?.position

@@ -118,6 +118,7 @@ export const persistentOperatorRules: Rules = (rule) => {
         PersistentSubscription.update(name, {}),
         PersistentSubscription.replay(name),
         PersistentSubscription.discard(name),
+        PersistentSubscription.skip(name, [1]),
         Stream.runDrain(PersistentSubscription.parked(name))
       ]
     ) {
@@ -169,6 +170,24 @@ export const persistentOperatorRules: Rules = (rule) => {
     equal(consumer.begun.slice(4), ["a1", "b1"])
     equal(consumer.deliveries.slice(4).map(({ attempt }) => attempt), [1, 1])
     equal(yield* run(PersistentSubscription.discard(name)), 1)
+  })
+
+  rule("goes on behind an event that keeps failing and is skipped, by its consumers that run", function*(store) {
+    const [from, name] = [freshCategory(), freshSubscription()]
+    const run = inStore(store)
+    const { firstPosition } = yield* store.append(from.stream("a"), notes("bad", "good"))
+    const consumer = yield* consume(store, name, {
+      from,
+      handle: ({ event }) =>
+        textOf(event) === "bad" ? Effect.fail(new Retry({ after: Duration.hours(1) })) : Effect.void
+    })
+    yield* until("a retry", () => Effect.map(counts(store, name), ([waiting]) => waiting === 2))
+    equal(yield* run(PersistentSubscription.skip(name, [firstPosition, firstPosition + 1000])), 1)
+    yield* consumer.until(2)
+    yield* finished(store, name)
+    equal(consumer.begun, ["bad", "good"])
+    equal(yield* run(PersistentSubscription.skip(name, [firstPosition])), 0)
+    has(yield* fails(run(PersistentSubscription.skip(name, [0])), "InvalidInput"), { field: "positions" })
   })
 
   rule("begins again where an operator moves it to, with consumers that run", function*(store) {

@@ -3,6 +3,7 @@ import { projectionFailureRules } from "./projectionFailureRules.ts"
 import { projectionHistoryRules } from "./projectionHistoryRules.ts"
 import { projectionOperatorRules } from "./projectionOperatorRules.ts"
 import { projectionPartitionRules } from "./projectionPartitionRules.ts"
+import { projectionRehearsalRules } from "./projectionRehearsalRules.ts"
 import { projectionRules } from "./projectionRules.ts"
 import { projectionSavepointRules } from "./projectionSavepointRules.ts"
 import { projectionVersionRules } from "./projectionVersionRules.ts"
@@ -17,5 +18,6 @@ export const projectionSubjects: Readonly<Record<string, ReadonlyArray<Rules>>> 
   "their versions": [projectionVersionRules],
   "their operators": [projectionOperatorRules],
   "waiting for them": [projectionAwaitRules],
-  "their histories": [projectionHistoryRules]
+  "their histories": [projectionHistoryRules],
+  "their rehearsals": [projectionRehearsalRules]
 }

@@ -117,7 +117,8 @@ export const makeQueue = Effect.fnUntraced(
             }))
         ),
       replay: (...positions: ReadonlyArray<number>) => subscriptions.replay(id, positions),
-      discard: (...positions: ReadonlyArray<number>) => subscriptions.discard(id, positions)
+      discard: (...positions: ReadonlyArray<number>) => subscriptions.discard(id, positions),
+      skip: (...positions: ReadonlyArray<number>) => subscriptions.skip(id, positions)
     }
   }
 )

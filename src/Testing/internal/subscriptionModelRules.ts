@@ -54,6 +54,7 @@ const Command = Schema.Union([
   Schema.TaggedStruct("FinishWith", { which: Which }),
   Schema.TaggedStruct("Replay", { which: few(Which) }),
   Schema.TaggedStruct("Discard", { which: few(Which) }),
+  Schema.TaggedStruct("Skip", { which: few(Which) }),
   Schema.TaggedStruct("Update", {
     parkedBlocks: Schema.Boolean,
     capacity: from1(9),
@@ -167,6 +168,10 @@ class Run {
       case "Discard": {
         const positions = this.which(command.which).map(({ held }) => held.position)
         return equal(yield* queue.discard(...positions), model.discard(positions))
+      }
+      case "Skip": {
+        const positions = this.which(command.which).map(({ held }) => held.position)
+        return equal(yield* queue.skip(...positions), model.skip(positions))
       }
     }
   })

@@ -240,6 +240,22 @@ export const subscriptionSettleRules: Rules = (rule) => {
     equal(yield* queue.discard(), 0)
   })
 
+  rule("skips deliveries that wait, are in flight or parked, and lets what is behind them go on", function*(store) {
+    const queue = yield* makeQueue(store, { parkedBlocks: true })
+    yield* queue.offer(["a", "b", "c", "a", "b", "c", "d"])
+    const [first, second, third] = yield* queue.take(begin, { limit: 3 })
+    yield* queue.settle(begin, retry(first!, 60_000), park(second!))
+    equal(yield* queue.positions(begin), [7])
+    equal(yield* queue.skip(1, 2, 3, 7, 99), 4)
+    equal(yield* queue.settle(begin, done(third!)), [3])
+    equal(yield* queue.extend(begin, Duration.minutes(1), third!), [3])
+    equal(yield* queue.parked(), [])
+    equal((yield* queue.take(begin)).map(({ attempt, position }) => [position, attempt]), [[4, 1], [5, 1], [6, 1]])
+    equal(yield* queue.skip(1, 2, 3), 0)
+    equal(yield* queue.skip(), 0)
+    has(yield* queue.state(), { checkpoint: 3, position: 7 })
+  })
+
   rule("answers what there is not for ids that nobody has", function*(store) {
     const subscriptions = storageOf(store)
     const queue = yield* makeQueue(store)
@@ -252,6 +268,7 @@ export const subscriptionSettleRules: Rules = (rule) => {
     equal(yield* subscriptions.extend(id, [{ position: 3, lease: 1 }], Duration.seconds(1), undefined), [3])
     equal(yield* subscriptions.parked(id, { after: 0, limit: 10 }), [])
     equal([yield* subscriptions.replay(id, [3]), yield* subscriptions.discard(id, [3])], [0, 0])
+    equal(yield* subscriptions.skip(id, [3]), 0)
   })
 
   rule("settles a delivery once where several answer at the same time", function*(store) {

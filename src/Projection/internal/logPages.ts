@@ -1,0 +1,49 @@
+import { Effect } from "effect"
+import type { LogFilter } from "../../Store/LogFilter.ts"
+import type { LogStorage } from "../../Store/LogStorage.ts"
+import type { LogFollower } from "../../Store/LogTail.ts"
+import type { StoreError } from "../../Store/StoreError.ts"
+
+/** Positions that are looked through at a time, and bytes after which a page ends. */
+const window = 50_000
+const pageBytes = 4 * 1024 * 1024
+
+/**
+ * The log behind a position up to another one, as a reader goes through it who does not follow it. What it reads is a part of
+ * the transaction that is open, if one is.
+ */
+export const logPages = (
+  storage: LogStorage,
+  filter: LogFilter,
+  range: { readonly after: number; readonly to: number },
+  steadily: <A>(page: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
+): LogFollower<never> => {
+  let position = range.after
+  return {
+    start: { position },
+    position: () => position,
+    seek: (to) => {
+      position = to
+    },
+    take: (limit) =>
+      Effect.suspend(() => {
+        const to = Math.min(range.to, position + window)
+        const page = { direction: "forward", from: position + 1, to, limit, bytes: pageBytes } as const
+        return Effect.map(
+          position >= range.to ? Effect.succeed({ events: [], more: false }) : steadily(storage.logPage(filter, page)),
+          ({ events, more }) => {
+            const last = events.at(-1)
+            position = Math.max(position, more && last !== undefined ? last.position : to)
+            return {
+              events,
+              position,
+              eventId: last?.position === position ? last.eventId : undefined,
+              caughtUp: position >= range.to,
+              isBehind: true
+            }
+          }
+        )
+      }),
+    wait: Effect.never
+  }
+}

@@ -1,0 +1,223 @@
+import { type Cause, Effect, Fiber, Option } from "effect"
+import type { Advance } from "../../Store/ProjectionStorage.ts"
+import * as StorageTime from "../../Store/StorageTime.ts"
+import { LogRewound, type StoreError } from "../../Store/StoreError.ts"
+import type { Recorded } from "../../Stream/Recorded.ts"
+import { ProjectionFailed, type RehearsalNotFound } from "../ProjectionError.ts"
+import type { RehearsalProgress } from "../Rehearsal.ts"
+import { failureOf, messageOf } from "./failure.ts"
+import { logPages } from "./logPages.ts"
+import { Parking } from "./parking.ts"
+import { type Item, type Read, Reader } from "./reader.ts"
+import { applyTo, claim, type Held, lease, type Scratch, steadily } from "./scratch.ts"
+import { type Worked, workThrough } from "./working.ts"
+
+export type BuildError = ProjectionFailed | RehearsalNotFound | LogRewound | StoreError
+
+export type OnProgress = (progress: RehearsalProgress) => Effect.Effect<unknown>
+
+/** Builds it up to a position, from where it is. */
+export const catchUp = (
+  self: Scratch,
+  to: number,
+  onProgress: OnProgress
+): Effect.Effect<Held, BuildError, any> =>
+  Effect.gen(function*() {
+    let held = yield* claim(self)
+    yield* checkPlace(self, held)
+    while (held.position < to || !held.isCaughtUp) {
+      yield* onProgress({ position: held.position, target: to, handled: held.handled })
+      // refused where somebody else builds it as well, and has come further meanwhile
+      yield* new Build(self, held, to, onProgress).run
+      held = yield* claim(self)
+    }
+    yield* onProgress({ position: held.position, target: Math.max(to, held.position), handled: held.handled })
+    return held
+  })
+
+/** A log that was restored from a backup has other events behind the checkpoint than those that belong there. */
+const checkPlace = ({ name, store }: Scratch, { eventId, position }: Held) =>
+  Effect.gen(function*() {
+    if (eventId === null) return
+    const found = yield* steadily(name, store.storage.identity(position))
+    if (found.eventId !== eventId) {
+      return yield* new LogRewound({
+        position: position as never,
+        head: found.head as never,
+        eventId: eventId as never
+      })
+    }
+  })
+
+/** One run over what is missing, by one who holds it. */
+class Build {
+  private readonly self: Scratch
+  private readonly held: Held
+  private readonly to: number
+  private readonly onProgress: OnProgress
+  private readonly parking: Parking
+  private position: number
+  private handled: number
+  /** See `Target.kept`. */
+  private kept = new Map<string, unknown>()
+
+  constructor(self: Scratch, held: Held, to: number, onProgress: OnProgress) {
+    this.self = self
+    this.held = held
+    this.to = to
+    this.onProgress = onProgress
+    this.position = held.position
+    this.handled = held.handled
+    this.parking = new Parking(self.definition, held, { parkedKeys: held.parkedKeys, replays: [] })
+  }
+
+  readonly run: Effect.Effect<Worked, any, any> = Effect.gen({ self: this }, function*() {
+    const { definition, filter, name, settings, store } = this.self
+    const range = { after: this.position, to: this.to }
+    const follower = logPages(store.storage, filter, range, (page) => steadily(name, page))
+    const reader = new Reader({ follower, definition, partition: 0, of: 1, limit: settings.bulk })
+    let ahead: Fiber.Fiber<Read, unknown> | undefined
+    while (true) {
+      const read: Read = yield* ahead === undefined ? reader.next : Fiber.join(ahead)
+      // decoded while the database works
+      ahead = read.caughtUp ? undefined : yield* Effect.forkChild(reader.next)
+      const worked = yield* this.work(read)
+      if (worked !== "done") {
+        if (ahead !== undefined) yield* Fiber.interrupt(ahead)
+        return worked
+      }
+      if (read.caughtUp) return worked
+      // other fibres come first
+      yield* Effect.yieldNow
+    }
+  })
+
+  private work(read: Read): Effect.Effect<Worked, unknown, any> {
+    return Effect.gen({ self: this }, function*() {
+      const worked = yield* workThrough(read.items, {
+        limit: () => this.self.settings.bulk,
+        isAlone: ({ failure }) => failure !== undefined,
+        isLeaving: () => false,
+        commit: (items, { isEnd, number }) => this.handle(items, read, isEnd, number),
+        // nobody waits for it but who asked for it, and wants to know
+        retryIn: () => Effect.succeed(undefined),
+        pause: () => Effect.succeed(true),
+        blame: (item, cause, attempts, isEnd) => this.blame(item, cause, attempts, read, isEnd)
+      })
+      if (worked !== "done") return worked
+      const isPassed = this.position < read.to || read.caughtUp && read.items.length === 0
+        ? yield* this.advance({ to: read.to, eventId: read.eventId ?? null, isCaughtUp: read.caughtUp }, [], 1)
+        : true
+      return isPassed ? "done" : "refused"
+    })
+  }
+
+  private handle(
+    items: ReadonlyArray<Item>,
+    read: Read,
+    isEnd: boolean,
+    attempt: number
+  ): Effect.Effect<boolean, unknown, any> {
+    const [first] = items
+    if (first!.failure !== undefined && !this.parking.isParked(first!.stored.streamId)) {
+      return Effect.failCause(first!.failure)
+    }
+    const last = items[items.length - 1]!.stored
+    const { applied, behind } = this.parking.sort(items)
+    return this.advance(
+      {
+        ...(isEnd ? { to: read.to, eventId: read.eventId ?? null } : { to: last.position, eventId: last.eventId }),
+        isCaughtUp: isEnd && read.caughtUp,
+        park: behind
+      },
+      applied,
+      attempt
+    )
+  }
+
+  private blame(
+    item: Item,
+    cause: Cause.Cause<unknown>,
+    attempts: number,
+    read: Read,
+    isEnd: boolean
+  ): Effect.Effect<"passed" | "refused", unknown, any> {
+    return Effect.gen({ self: this }, function*() {
+      const { definition: { name: projection, version }, settings } = this.self
+      const { eventId, position } = item.stored
+      // what somebody else did meanwhile looks like a failure, too
+      const held = yield* claim(this.self)
+      if (held.position !== this.position || held.epoch !== this.held.epoch) return "refused"
+      if (settings.giveUp === "stop") {
+        return yield* new ProjectionFailed({ projection, version, position, cause: failureOf(cause) })
+      }
+      const keys = this.parking.keysOfItem(item)
+      const error = messageOf(cause)
+      const isParked = yield* this.advance(
+        {
+          ...(isEnd ? { to: read.to, eventId: read.eventId ?? null } : { to: position, eventId }),
+          isCaughtUp: isEnd && read.caughtUp,
+          park: [...this.parking.sort([item]).behind, ...keys.map((key) => ({ key, position, attempts, error }))]
+        },
+        [],
+        attempts
+      )
+      if (!isParked) return "refused"
+      this.parking.park(keys)
+      return "passed"
+    })
+  }
+
+  /** Moves on, with what is applied on the way; answers whether the storage let it. */
+  private advance(
+    step: {
+      readonly to: number
+      readonly eventId: string | null
+      readonly isCaughtUp: boolean
+      readonly park?: Advance["park"]
+    },
+    applied: ReadonlyArray<Recorded<any>>,
+    attempt: number
+  ): Effect.Effect<boolean, unknown, any> {
+    return Effect.gen({ self: this }, function*() {
+      const { clock, id, name, store } = this.self
+      let kept = this.kept
+      // it counts again when this is committed
+      this.kept = new Map()
+      const { owns } = this.parking
+      const effect = applied.length === 0
+        ? undefined
+        : Effect.suspend(() => applyTo(this.self, applied, { partition: 0, attempt, owns, kept }))
+      const moved = yield* steadily(
+        name,
+        Effect.suspend(() =>
+          store.storage.projections.advanceWith({
+            id,
+            partition: 0,
+            epoch: this.held.epoch,
+            from: this.position,
+            to: step.to,
+            eventId: step.eventId,
+            handled: applied.length,
+            rate: 0,
+            isCaughtUp: step.isCaughtUp,
+            lease,
+            now: StorageTime.of(clock),
+            park: step.park === undefined || step.park.length === 0 ? undefined : step.park,
+            isBulk: true
+          }, effect)
+        ).pipe(Effect.tapError(() =>
+          Effect.sync(() => {
+            kept = new Map()
+          })
+        ))
+      )
+      if (Option.isNone(moved)) return false
+      this.kept = kept
+      this.position = step.to
+      this.handled += applied.length
+      yield* this.onProgress({ position: this.position, target: this.to, handled: this.handled })
+      return true
+    })
+  }
+}
