@@ -1,14 +1,15 @@
 import { PgClient } from "@effect/sql-pg"
 import { Config, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
-import { latest, status } from "../../Postgres/PgMigrations.ts"
+import { latest, migrate, status } from "../../Postgres/PgMigrations.ts"
+import { probe } from "../../Postgres/PgProbe.ts"
 import { defaultName, isSchemaName } from "../../Postgres/SchemaName.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import * as PgEventStore from "../../Store/PgEventStore.ts"
 import * as PgliteEventStore from "../../Store/PgliteEventStore.ts"
 import { Application } from "./application.ts"
 import { OpenLog } from "./logSql.ts"
-import { noDatabase, wrongInput } from "./refusal.ts"
+import { noDatabase, type Refused, wrongInput } from "./refusal.ts"
 import { Dir, Log, SchemaFlag, Url } from "./settings.ts"
 
 /** Where a log is, before anybody connects. `name` is for people: without a password. */
@@ -57,42 +58,48 @@ export const target = Effect.gen(function*() {
     ),
     () => defaultName
   )
-  if (!isSchemaName(schema)) {
-    return yield* wrongInput(
-      `The schema name ${JSON.stringify(schema)} is not allowed`,
-      "lower-case letters, digits and underscores, a letter first"
-    )
-  }
   const log = Option.getOrElse(
     firstOf(yield* Log, yield* environment(Config.Int("EVENTSTORE_LOG")), Option.fromNullishOr(app.log)),
     () => 1
   )
-  if (!Number.isInteger(log) || log < 1 || log > 0x7fffffff) {
-    return yield* wrongInput(`The log ${log} is not a number from 1`)
+  const place = places.find(({ dir, url }) => Option.isSome(url) || Option.isSome(dir))
+  if (place === undefined) {
+    return yield* wrongInput(
+      "It is not said where the log is",
+      "--url postgres://... or --dir ./data, EVENTSTORE_URL or EVENTSTORE_DIR, or a configuration file"
+    )
   }
-  for (const { dir, from, url } of places) {
+  return yield* targetAt({ ...place, schema, log })
+})
+
+/** The log at a place; `from` says for people who named it. */
+export const targetAt = ({ dir, from, log, schema, url }: {
+  readonly from: string
+  readonly url: Option.Option<Redacted.Redacted>
+  readonly dir: Option.Option<string>
+  readonly schema: string
+  readonly log: number
+}): Effect.Effect<Target, Refused> =>
+  Effect.gen(function*() {
+    if (!isSchemaName(schema)) {
+      return yield* wrongInput(
+        `The schema name ${JSON.stringify(schema)} is not allowed`,
+        "lower-case letters, digits and underscores, a letter first"
+      )
+    }
+    if (!Number.isInteger(log) || log < 1 || log > 0x7fffffff) {
+      return yield* wrongInput(`The log ${log} is not a number from 1`)
+    }
     if (Option.isSome(url) && Option.isSome(dir)) {
       return yield* wrongInput(`${from} a database and a directory`, "a log is in one of them")
     }
-    if (Option.isSome(url)) {
-      const name = nameOf(url.value)
-      if (name === undefined) {
-        return yield* wrongInput(
-          "The URL of the database is none",
-          "postgres://user:password@host:5432/database"
-        )
-      }
-      return { name, schema, log, at: { kind: "postgres", url: url.value } } satisfies Target as Target
-    }
-    if (Option.isSome(dir)) {
-      return { name: dir.value, schema, log, at: { kind: "pglite", dir: dir.value } } satisfies Target as Target
-    }
-  }
-  return yield* wrongInput(
-    "It is not said where the log is",
-    "--url postgres://... or --dir ./data, EVENTSTORE_URL or EVENTSTORE_DIR, or a configuration file"
-  )
-})
+    if (Option.isSome(dir)) return { name: dir.value, schema, log, at: { kind: "pglite", dir: dir.value } }
+    const name = Option.flatMap(url, (url) => Option.fromUndefinedOr(nameOf(url)))
+    if (Option.isNone(name) || Option.isNone(url)) return yield* notAUrl
+    return { name: name.value, schema, log, at: { kind: "postgres", url: url.value } }
+  })
+
+const notAUrl = wrongInput("The URL of the database is none", "postgres://user:password@host:5432/database")
 
 /** The URL as people may see it; `undefined` where it is not one of Postgres. */
 const nameOf = (url: Redacted.Redacted): string | undefined => {
@@ -101,13 +108,16 @@ const nameOf = (url: Redacted.Redacted): string | undefined => {
   return protocol === "postgres:" || protocol === "postgresql:" ? `postgres://${host}${pathname}` : undefined
 }
 
+const layerPostgres = (url: Redacted.Redacted) =>
+  PgClient.layer({ url, applicationName: "eventstore", maxConnections: 4, connectTimeout: "10 seconds" })
+
 /**
  * A client on the database. A directory is only made where `create` says so: a slip of the pen would leave an empty log, and
  * answer that nothing is in it.
  */
 const layerClient = ({ at }: Target, options: { readonly create: boolean }) =>
   at.kind === "postgres"
-    ? PgClient.layer({ url: at.url, applicationName: "eventstore", maxConnections: 4, connectTimeout: "10 seconds" })
+    ? layerPostgres(at.url)
     : Layer.unwrap(Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
@@ -140,12 +150,23 @@ const migrated = ({ schema }: Target) =>
         "eventstore migrate makes one"
       )
     }
-    if (version < latest) {
-      return yield* noDatabase(
-        `The event store is at migration ${version}, this program needs ${latest}`,
-        "eventstore migrate brings it up to date"
-      )
-    }
+    if (version < latest) return yield* olderThanThis(version)
+  }))
+
+const olderThanThis = (version: number) =>
+  noDatabase(
+    `The event store is at migration ${version}, this program needs ${latest}`,
+    "eventstore migrate brings it up to date"
+  )
+
+/** Makes tables where there are none: what is moved into a log needs no more than a place for it. */
+const prepared = ({ log, schema }: Target) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const version = yield* status(sql, schema)
+    if (version === 0) yield* migrate(sql, { schema })
+    else if (version < latest) return yield* olderThanThis(version)
+    yield* probe(sql, { schema, log })
   }))
 
 /** Runs an effect with a client on the database, whatever is in it. */
@@ -178,6 +199,31 @@ export const withStore = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return yield* Effect.provide(effect, layer)
   })
 
-/** The layers of another log, for what moves events from one to the other. */
-export const layerOther = (found: Target, options: { readonly create: boolean }) =>
-  openLog(found).pipe(Layer.provideMerge(layerClient(found, options)), Layer.fresh)
+/** Runs an effect with a log that events can be moved into; it is made where there is none. */
+export const withDestination = <A, E, R>(found: Target, effect: Effect.Effect<A, E, R>) =>
+  Effect.provide(
+    effect,
+    prepared(found).pipe(
+      Layer.provideMerge(openLog(found)),
+      Layer.provideMerge(layerClient(found, { create: true })),
+      Layer.fresh
+    )
+  )
+
+/** Runs an effect with a log that is only read: no store is opened on it. */
+export const withTables = <A, E, R>(found: Target, effect: Effect.Effect<A, E, R>) =>
+  Effect.provide(
+    effect,
+    migrated(found).pipe(
+      Layer.provideMerge(openLog(found)),
+      Layer.provideMerge(layerClient(found, { create: false })),
+      Layer.fresh
+    )
+  )
+
+/** Runs an effect with a client on a database in which somebody else keeps events. */
+export const withForeign = <A, E, R>(url: Redacted.Redacted, effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    if (nameOf(url) === undefined) return yield* notAUrl
+    return yield* Effect.provide(effect, Layer.fresh(layerPostgres(url)))
+  })
