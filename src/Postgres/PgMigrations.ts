@@ -12,6 +12,7 @@ import { statements as operateProjections } from "./migrations/0004_operate_proj
 import { statements as createDocuments } from "./migrations/0005_create_documents.ts"
 import { statements as createTimers } from "./migrations/0006_create_timers.ts"
 import { statements as createSnapshots } from "./migrations/0007_create_snapshots.ts"
+import { statements as skipDeliveries } from "./migrations/0008_skip_deliveries.ts"
 import * as PgCapabilities from "./PgCapabilities.ts"
 import { defaultName, isSchemaName, toSql } from "./SchemaName.ts"
 import { UnsupportedDatabase } from "./UnsupportedDatabase.ts"
@@ -33,7 +34,8 @@ const migrations: ReadonlyArray<{ readonly name: string; readonly statements: Re
   { name: "operate_projections", statements: operateProjections },
   { name: "create_documents", statements: createDocuments },
   { name: "create_timers", statements: createTimers },
-  { name: "create_snapshots", statements: createSnapshots }
+  { name: "create_snapshots", statements: createSnapshots },
+  { name: "skip_deliveries", statements: skipDeliveries }
 ]
 
 const table = "migrations"
@@ -201,6 +203,7 @@ const granted = [
   "extend_deliveries",
   "replay_deliveries",
   "discard_deliveries",
+  "skip_deliveries",
   "register_projection",
   "work_lock",
   "claim_partitions",

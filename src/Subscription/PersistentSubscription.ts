@@ -387,6 +387,29 @@ export const replay: (
 ) => Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> = administration.replay
 
 /**
+ * Takes events as finished, by their positions, whatever keeps them: one that fails and is tried again, waits, is in flight or
+ * parked. Answers how many of them were not finished. What stands behind them of their keys goes on.
+ *
+ * **Details** A consumer that has one in hand is refused when it answers. It may have done all that the event asks for, or not.
+ *
+ * **Gotchas** An event that the subscription has not come to yet is not skipped, and not counted: `position` of {@link info} says
+ * how far it is. Where a consumer is just about to finish one in a transaction, this waits for it.
+ *
+ * **Example**
+ * ```ts
+ * import { PersistentSubscription } from "effect-eventstore"
+ *
+ * export const passOver = PersistentSubscription.skip("shipping", [4711])
+ * ```
+ * @category operations
+ * @since 0.1.0
+ */
+export const skip: (
+  name: string,
+  positions: ReadonlyArray<number>
+) => Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> = administration.skip
+
+/**
  * Gives parked events up, for good; answers how many.
  *
  * @category operations

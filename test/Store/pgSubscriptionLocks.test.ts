@@ -130,6 +130,24 @@ describe("persistent subscriptions in Postgres", () => {
       }))
   }
 
+  it.live("wait to skip what a transaction is just about to finish, and hold up no other consumer meanwhile", () =>
+    Effect.gen(function*() {
+      const stores = yield* Effect.flatMap(TestPostgres.url, (url) => open(url, { lanes: 1 }))
+      const queue = yield* makeQueue(stores.store)
+      yield* queue.offer(["a", "b", "a"])
+      const [first] = yield* queue.take(begin, { limit: 1 })
+      const { commit } = yield* frozen(stores, queue, first!)
+      const skipping = yield* Effect.forkScoped(queue.skip(1, 3))
+      yield* Effect.sleep("100 millis")
+      const held = yield* atOnce(queue.take(begin))
+      assert.deepStrictEqual(positionsOf(held), [2])
+      assert.isUndefined(skipping.pollUnsafe())
+      yield* commit
+      assert.strictEqual(yield* Fiber.join(skipping), 1)
+      assert.deepStrictEqual(yield* queue.settle(begin, done(held[0]!)), [])
+      has(yield* queue.state(), { checkpoint: 3, waiting: 0, inFlight: 0 })
+    }))
+
   it.live("know the events of deliveries that were offered while a claim waited", () =>
     Effect.gen(function*() {
       const { sql, store } = yield* opened

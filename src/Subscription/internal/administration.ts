@@ -119,6 +119,13 @@ const passes = ({ key, positions, reason, streamId, types }: ParkedFilter) => {
     (streamId === undefined || parked.event?.streamId === streamId)
 }
 
+const checkPositions = (positions: ReadonlyArray<number>): Effect.Effect<void, InvalidInput> => {
+  const bad = positions.find((position) => !Number.isSafeInteger(position) || position < 1)
+  return bad === undefined
+    ? Effect.void
+    : Effect.fail(new InvalidInput({ field: "positions", problem: `have ${String(bad)}, which is not a position` }))
+}
+
 /** Pages of parked deliveries, as long as they are pulled. */
 const pages = (
   id: number,
@@ -126,10 +133,7 @@ const pages = (
 ): Stream.Stream<ReadonlyArray<ParkedDelivery>, InvalidInput | StoreError, EventStore> =>
   Stream.unwrap(Effect.gen(function*() {
     const { storage } = yield* EventStore
-    const bad = filter.positions?.find((position) => !Number.isSafeInteger(position) || position < 1)
-    if (bad !== undefined) {
-      return yield* new InvalidInput({ field: "positions", problem: `have ${String(bad)}, which is not a position` })
-    }
+    yield* checkPositions(filter.positions ?? [])
     const isWanted = passes(filter)
     const first = filter.positions === undefined ? 0 : Math.min(...filter.positions.map((position) => position - 1))
     const last = filter.positions === undefined ? Infinity : Math.max(...filter.positions)
@@ -192,3 +196,16 @@ export const discard = (
   filter?: ParkedFilter
 ): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
   forParked("discard", name, filter)
+
+export const skip = (
+  name: string,
+  positions: ReadonlyArray<number>
+): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
+  Effect.gen(function*() {
+    const { storage, tail } = yield* EventStore
+    const id = yield* idOf(name)
+    yield* checkPositions(positions)
+    const count = yield* storage.subscriptions.skip(id, positions)
+    if (count > 0) tail.changed(name)
+    return count
+  })

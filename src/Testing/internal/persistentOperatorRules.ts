@@ -181,6 +181,7 @@ export const persistentOperatorRules: Rules = (rule) => {
       handle: ({ event }) =>
         textOf(event) === "bad" ? Effect.fail(new Retry({ after: Duration.hours(1) })) : Effect.void
     })
+    yield* consumer.until(1)
     yield* until("a retry", () => Effect.map(counts(store, name), ([waiting]) => waiting === 2))
     equal(yield* run(PersistentSubscription.skip(name, [firstPosition, firstPosition + 1000])), 1)
     yield* consumer.until(2)
