@@ -26,12 +26,16 @@ import { Console, Effect } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
+import { copy } from "./internal/commands/copy.ts"
+import { exportCommand } from "./internal/commands/export.ts"
+import { importCommand } from "./internal/commands/import.ts"
+import { init } from "./internal/commands/init.ts"
 import { projections } from "./internal/commands/projections.ts"
 import { streams } from "./internal/commands/streams.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
-const commands = [streams, projections] as const
+const commands = [init, streams, projections, exportCommand, importCommand, copy] as const
 
 const rootOf = (name: string) =>
   Command.make(name).pipe(

@@ -1,5 +1,14 @@
 #!/usr/bin/env node
-import { NodeRuntime } from "@effect/platform-node"
-import * as Cli from "./Cli.ts"
+/** The binary. What it runs is loaded late, so that a missing package is answered by a sentence. */
+const [{ NodeRuntime }, { run }] = await Promise.all([import("@effect/platform-node"), import("./Cli.ts")]).catch(
+  (cause: NodeJS.ErrnoException): never => {
+    const missing = cause.code === "ERR_MODULE_NOT_FOUND" ? /package '([^']+)'/.exec(cause.message)?.[1] : undefined
+    if (missing === undefined) throw cause
+    process.stderr.write(`error The command line needs the package ${missing}\nhint  npm install ${missing}\n`)
+    process.exit(3)
+  }
+)
 
-NodeRuntime.runMain(Cli.run())
+NodeRuntime.runMain(run())
+
+export {}
