@@ -2,7 +2,7 @@ import { Effect, Layer } from "effect"
 import { Command } from "effect/cli"
 import { layer as application } from "./application.ts"
 import { Output } from "./output.ts"
-import { withDatabase, withStore } from "./pgTarget.ts"
+import { target, withDatabase, withDestination, withStore, withTables } from "./pgTarget.ts"
 import { Progress } from "./progress.ts"
 import { reporting } from "./reporting.ts"
 
@@ -45,6 +45,34 @@ export const storeCommand = <const Name extends string, const C extends Command.
   help: Help,
   run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
 ) => plainCommand(name, config, help, (input) => Effect.provide(withStore(run(input)), application))
+
+/** Declares a command that reads the tables of a log, without a store on it. */
+export const tablesCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+  name: Name,
+  config: C,
+  help: Help,
+  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
+) =>
+  plainCommand(
+    name,
+    config,
+    help,
+    (input) => Effect.provide(Effect.flatMap(target, (found) => withTables(found, run(input))), application)
+  )
+
+/** Declares a command that moves events into a log, which is made where there is none. */
+export const destinationCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+  name: Name,
+  config: C,
+  help: Help,
+  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
+) =>
+  plainCommand(
+    name,
+    config,
+    help,
+    (input) => Effect.provide(Effect.flatMap(target, (found) => withDestination(found, run(input))), application)
+  )
 
 /** A command that only holds others. */
 export const group = <const Name extends string>(name: Name, description: string) =>

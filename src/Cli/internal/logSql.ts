@@ -1,5 +1,7 @@
 import { Context } from "effect"
-import type { SqlClient as Client } from "effect/sql"
+import { SqlClient as Client } from "effect/sql"
+
+export const SqlClient = Client.SqlClient
 
 export type SqlClient = Client.SqlClient
 

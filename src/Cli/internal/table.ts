@@ -61,6 +61,9 @@ const textOf = (value: string | number | undefined | null): string =>
 /** A number with its thousands kept apart. */
 export const numberOf = (value: number): string => value.toLocaleString("en-US")
 
+/** So many of something: `1 event`, `2,000 events`. */
+export const counted = (count: number, what: string): string => `${numberOf(count)} ${what}${count === 1 ? "" : "s"}`
+
 /** What would move the cursor of a terminal, or break a line, is shown and not done. */
 export const printable = (text: string): string =>
   // oxlint-disable-next-line no-control-regex

@@ -1,0 +1,168 @@
+import { Config, Effect, Path, Stdio } from "effect"
+import { Argument, Flag } from "effect/cli"
+import * as Archive from "../../Archive.ts"
+import { destinationCommand } from "../command.ts"
+import * as Emmett from "../emmettSql.ts"
+import { emmettNames, fromRules, sameNames } from "../foreignRename.ts"
+import type { ForeignSource } from "../foreignSource.ts"
+import * as KurrentDb from "../kurrentDb.ts"
+import { OpenLog, SqlClient } from "../logSql.ts"
+import * as MessageDb from "../messageDbSql.ts"
+import { afterImport, importedText, moving } from "../moving.ts"
+import { answer, note } from "../output.ts"
+import { withForeign } from "../pgTarget.ts"
+import { wrongInput } from "../refusal.ts"
+import { valueOf } from "../settings.ts"
+
+const formats = ["archive", "emmett", "message-db", "kurrentdb"] as const
+
+type Format = typeof formats[number]
+
+/** Flags that not all formats know, with those that do. */
+const knownBy: { readonly [flag: string]: ReadonlyArray<Format> } = {
+  "from-schema": ["emmett", "message-db"],
+  partition: ["emmett"],
+  rename: ["emmett", "message-db", "kurrentdb"],
+  renumber: ["emmett", "message-db", "kurrentdb"],
+  stream: ["kurrentdb"],
+  "recorded-at": ["kurrentdb"]
+}
+
+export const importCommand = destinationCommand(
+  "import",
+  {
+    source: Argument.String("source").pipe(
+      Argument.withDescription(
+        "An archive's directory, or a JSON export of KurrentDB (a file, - for the standard input)"
+      ),
+      Argument.optional
+    ),
+    format: Flag.Literals("format", formats).pipe(
+      Flag.withDescription("Where the events come from"),
+      Flag.withDefault("archive" as const)
+    ),
+    fromUrl: Flag.Redacted("from-url").pipe(
+      Flag.withMetavar("<postgres://...>"),
+      Flag.withDescription("Database of Emmett or message-db (EVENTSTORE_FROM_URL)"),
+      Flag.withFallbackConfig(Config.Redacted("EVENTSTORE_FROM_URL")),
+      Flag.optional
+    ),
+    fromSchema: Flag.String("from-schema").pipe(
+      Flag.withDescription("Its database schema (else public for Emmett, message_store for message-db)"),
+      Flag.optional
+    ),
+    partition: Flag.String("partition").pipe(Flag.withDescription("Only this partition of Emmett"), Flag.optional),
+    rename: Flag.String("rename").pipe(
+      Flag.withMetavar("<regex=replacement>"),
+      Flag.withDescription("Gives streams other names, the first rule that matches; may be given several times"),
+      Flag.atLeast(0)
+    ),
+    renumber: Flag.Boolean("renumber").pipe(
+      Flag.withDescription("Counts the events of a stream from 1, whatever their numbers"),
+      Flag.withDefault(false)
+    ),
+    stream: Flag.String("stream").pipe(
+      Flag.withDescription("The stream of events that name none: a file of one stream"),
+      Flag.optional
+    ),
+    recordedAt: Flag.String("recorded-at").pipe(
+      Flag.withDescription("The time of events without one, ISO 8601"),
+      Flag.optional
+    )
+  },
+  {
+    description:
+      "Brings events into the log, with their ids, versions, times and order: from an archive, which is checked " +
+      "before anything is written, or from another kind of store. Run again it goes on where it stopped.",
+    examples: [
+      { command: "eventstore import ./backup-2026-11-21" },
+      {
+        command:
+          "eventstore import --format emmett --from-url postgres://localhost/shop --rename '^shopping_cart:=cart-'"
+      },
+      { command: "eventstore import --format kurrentdb ./export.json" }
+    ]
+  },
+  Effect.fnUntraced(function*(input) {
+    const { format } = input
+    const given = {
+      "from-schema": valueOf(input.fromSchema) !== undefined,
+      partition: valueOf(input.partition) !== undefined,
+      rename: input.rename.length > 0,
+      renumber: input.renumber,
+      stream: valueOf(input.stream) !== undefined,
+      "recorded-at": valueOf(input.recordedAt) !== undefined
+    }
+    for (const [flag, isGiven] of Object.entries(given)) {
+      if (isGiven && !knownBy[flag]!.includes(format)) {
+        return yield* wrongInput(`--${flag} means nothing for an import of the format ${format}`)
+      }
+    }
+    const source = valueOf(input.source)
+    const log = yield* OpenLog
+    const rename = yield* fromRules(input.rename, format === "emmett" ? emmettNames : sameNames)
+    const options = { rename, renumber: input.renumber }
+
+    switch (format) {
+      case "archive": {
+        if (source === undefined) return yield* wrongInput("It is not said which archive", "eventstore import ./backup")
+        const archive = yield* Archive.open((yield* Path.Path).resolve(source))
+        yield* moving("check", (options) => Archive.check(archive, options))
+        const imported = yield* moving(
+          "import",
+          (options) => Archive.importFrom(Archive.fromArchive(archive), log, options)
+        )
+        return yield* answered(imported)
+      }
+      case "kurrentdb": {
+        if (source === undefined) return yield* wrongInput("It is not said which file", "- reads the standard input")
+        const stdio = yield* Stdio.Stdio
+        return yield* Effect.scoped(Effect.flatMap(
+          KurrentDb.make(source === "-" ? stdio.stdin : (yield* Path.Path).resolve(source), {
+            ...options,
+            stream: valueOf(input.stream),
+            recordedAt: valueOf(input.recordedAt)
+          }),
+          importForeign
+        ))
+      }
+      default: {
+        const url = valueOf(input.fromUrl)
+        if (source !== undefined) {
+          return yield* wrongInput(`The format ${format} is read from a database`, "--from-url postgres://...")
+        }
+        if (url === undefined) {
+          return yield* wrongInput(
+            `It is not said which database of ${format} to read`,
+            "--from-url postgres://..., or EVENTSTORE_FROM_URL"
+          )
+        }
+        const schema = valueOf(input.fromSchema)
+        const made = Effect.flatMap(SqlClient, (sql) =>
+          format === "emmett"
+            ? Emmett.make({ sql, schema }, { ...options, partition: valueOf(input.partition) })
+            : MessageDb.make({ sql, schema }, options))
+        // the log's own client is the one of the scope around this
+        return yield* withForeign(
+          url,
+          Effect.flatMap(made, (foreign) => Effect.provideService(importForeign(foreign), OpenLog, log))
+        )
+      }
+    }
+  })
+)
+
+const importForeign = (foreign: ForeignSource) =>
+  Effect.gen(function*() {
+    const log = yield* OpenLog
+    const imported = yield* moving("import", (options) => Archive.importFrom(foreign, log, options))
+    yield* answered(imported)
+    for (const { count, what } of foreign.passedOver) yield* note(`Passed over: ${count} ${what}.`)
+  })
+
+const answered = (imported: Archive.Imported) =>
+  Effect.gen(function*() {
+    const log = yield* OpenLog
+    yield* answer(imported, (imported) => importedText(imported, log))
+    yield* afterImport(imported)
+  })
