@@ -1,4 +1,4 @@
-import { type Cause, Effect, Fiber, Option } from "effect"
+import { type Cause, Effect, Exit, Fiber, Option } from "effect"
 import type { Advance } from "../../Store/ProjectionStorage.ts"
 import * as StorageTime from "../../Store/StorageTime.ts"
 import { LogRewound, type StoreError } from "../../Store/StoreError.ts"
@@ -58,6 +58,9 @@ class Build {
   private readonly parking: Parking
   private position: number
   private handled: number
+  private ahead: Fiber.Fiber<Read, unknown> | undefined
+  /** Why it is not to go on. */
+  private end: Cause.Cause<never> | undefined
   /** See `Target.kept`. */
   private kept = new Map<string, unknown>()
 
@@ -76,21 +79,17 @@ class Build {
     const range = { after: this.position, to: this.to }
     const follower = logPages(store.storage, filter, range, (page) => steadily(name, page))
     const reader = new Reader({ follower, definition, partition: 0, of: 1, limit: settings.bulk })
-    let ahead: Fiber.Fiber<Read, unknown> | undefined
     while (true) {
-      const read: Read = yield* ahead === undefined ? reader.next : Fiber.join(ahead)
+      const read: Read = yield* this.ahead === undefined ? reader.next : Fiber.join(this.ahead)
       // decoded while the database works
-      ahead = read.caughtUp ? undefined : yield* Effect.forkChild(reader.next)
+      this.ahead = read.caughtUp ? undefined : yield* Effect.forkChild(reader.next)
       const worked = yield* this.work(read)
-      if (worked !== "done") {
-        if (ahead !== undefined) yield* Fiber.interrupt(ahead)
-        return worked
-      }
-      if (read.caughtUp) return worked
+      if (this.end !== undefined) return yield* Effect.failCause(this.end)
+      if (worked !== "done" || read.caughtUp) return worked
       // other fibres come first
       yield* Effect.yieldNow
     }
-  })
+  }).pipe(Effect.ensuring(Effect.suspend(() => this.ahead === undefined ? Effect.void : Fiber.interrupt(this.ahead))))
 
   private work(read: Read): Effect.Effect<Worked, unknown, any> {
     return Effect.gen({ self: this }, function*() {
@@ -216,8 +215,11 @@ class Build {
       this.kept = kept
       this.position = step.to
       this.handled += applied.length
-      yield* this.onProgress({ position: this.position, target: this.to, handled: this.handled })
-      return true
+      const progress = { position: this.position, target: this.to, handled: this.handled }
+      const told = yield* Effect.exit(this.onProgress(progress))
+      // what is committed must not look as if it had failed: it would be done again
+      if (Exit.isFailure(told)) this.end = told.cause
+      return this.end === undefined
     })
   }
 }
