@@ -57,13 +57,18 @@ export const answerRows = <A, E, R>(
     readonly columns: ReadonlyArray<Column<A>>
     /** What is written of a row for programs; the row itself where it is left out. */
     readonly json?: ((row: A) => unknown) | undefined
+    /** The JSON text of a row, in one line, where it is not made of a value. */
+    readonly line?: ((row: A) => string) | undefined
     /** What is said where there is no row. */
     readonly empty: string
   }
 ) =>
   Effect.gen(function*() {
     const output = yield* Output
-    if (output.isJson) return yield* writeLines(Stream.map(rows, (row) => JSON.stringify((options.json ?? same)(row))))
+    if (output.isJson) {
+      const line = options.line ?? ((row) => JSON.stringify((options.json ?? same)(row)))
+      return yield* writeLines(Stream.map(rows, (row) => withoutControls(line(row))))
+    }
     const table = tableOf(options.columns, output)
     let count = 0
     // whole pages, as the widths of the columns are those of the first one
@@ -84,6 +89,11 @@ export const writeLines = <E, R>(lines: Stream.Stream<string, E, R>) =>
     ))
 
 /** As JSON: for people to read where they see it, in one line for programs. */
-export const jsonOf = (value: unknown, isWatched: boolean): string => JSON.stringify(value, null, isWatched ? 2 : 0)
+export const jsonOf = (value: unknown, isWatched: boolean): string =>
+  withoutControls(JSON.stringify(value, null, isWatched ? 2 : 0))
+
+/** JSON leaves some characters as they are that move the cursor of a terminal; in it they can only stand in texts. */
+const withoutControls = (json: string): string =>
+  json.replace(/[\u007f-\u009f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
 const same = (row: unknown) => row
