@@ -23,6 +23,7 @@ export interface ForeignEvent {
   readonly source: string
   /** The event's own version, from 1, where the source tells it. */
   readonly version: number | undefined
+  /** Empty where the source has none. */
   readonly id: string
   readonly type: string
   readonly schemaVersion: string | undefined
@@ -57,7 +58,7 @@ export const toArchived = (
   }
 
   const origin: Origin = {
-    ...(uuid.test(event.id) ? {} : { eventId: event.id }),
+    ...(uuid.test(event.id) || event.id === "" ? {} : { eventId: event.id }),
     ...(event.schemaVersion === undefined || schemaVersionOf(event.schemaVersion) !== undefined
       ? {}
       : { schemaVersion: event.schemaVersion }),

@@ -24,6 +24,8 @@ export interface PassedOver {
 export interface ForeignSource extends Source<ForeignError> {
   readonly total: number
   readonly passedOver: ReadonlyArray<PassedOver>
+  /** Reads all of it once, to find what cannot be taken over before anything is stored. */
+  readonly check: Effect.Effect<void, ForeignError>
 }
 
 /**
@@ -43,18 +45,20 @@ export const make = (
   }
 ): ForeignSource => {
   const nameOf = options.rename ?? rename
+  const events = Stream.suspend(() => {
+    const pass = new Pass(store, nameOf, options.renumber === true)
+    return reader.events.pipe(
+      Stream.mapArrayEffect((events) => pass.takeAll(events)),
+      Stream.concat(Stream.unwrap(Effect.suspend(() => pass.end(reader.total))))
+    )
+  })
   return {
     total: reader.total,
     isWhole: true,
     head: undefined,
     passedOver: reader.passedOver,
-    events: Stream.suspend(() => {
-      const pass = new Pass(store, nameOf, options.renumber === true)
-      return reader.events.pipe(
-        Stream.mapArrayEffect((events) => pass.takeAll(events)),
-        Stream.concat(Stream.unwrap(Effect.suspend(() => pass.end(reader.total))))
-      )
-    }),
+    check: Stream.runDrain(events),
+    events,
     streams: Stream.map(reader.streams, ({ metadata, stream }) => ({
       streamId: nameOf(stream),
       truncatedBefore: 0,
