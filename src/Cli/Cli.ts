@@ -31,11 +31,13 @@ import { exportCommand } from "./internal/commands/export.ts"
 import { importCommand } from "./internal/commands/import.ts"
 import { init } from "./internal/commands/init.ts"
 import { projections } from "./internal/commands/projections.ts"
+import { read } from "./internal/commands/read.ts"
 import { streams } from "./internal/commands/streams.ts"
+import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
-const commands = [init, streams, projections, exportCommand, importCommand, copy] as const
+const commands = [init, streams, read, projections, exportCommand, importCommand, copy, subscriptions] as const
 
 const rootOf = (name: string) =>
   Command.make(name).pipe(

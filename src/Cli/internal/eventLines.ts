@@ -1,0 +1,60 @@
+import { DateTime } from "effect"
+import type { Output } from "./output.ts"
+import { prettyJson } from "./prettyJson.ts"
+import type { Shown } from "./shownEvent.ts"
+import { type Column, printable } from "./table.ts"
+
+/** Events as a table: a line for each. */
+export const eventColumns: ReadonlyArray<Column<Shown>> = [
+  { title: "position", value: ({ position }) => String(position), align: "right" },
+  { title: "recorded", value: ({ recordedAt }) => DateTime.formatIso(recordedAt), style: () => "dim" },
+  { title: "stream", value: ({ streamId }) => streamId },
+  { title: "version", value: ({ streamVersion }) => String(streamVersion), align: "right" },
+  { title: "type", value: typeOf, style: () => "cyan" },
+  { title: "data", value: ({ event }) => event.data, isRest: true }
+]
+
+/** An event as one line of JSON, with data and metadata to the last digit as they are stored. */
+export const eventLine = (shown: Shown): string =>
+  `{"position":${shown.position},"streamId":${JSON.stringify(shown.streamId)},"streamVersion":${shown.streamVersion}` +
+  `,"eventId":"${shown.eventId}","type":${JSON.stringify(shown.event.type)}` +
+  `,"schemaVersion":${shown.event.schemaVersion},"data":${oneLine(shown.event.data)}` +
+  `,"metadata":${oneLine(shown.event.metadata ?? "{}")},"tags":${JSON.stringify(shown.tags)}` +
+  `,"recordedAt":"${DateTime.formatIso(shown.recordedAt)}"}`
+
+/** All that the log knows of an event, as a few lines. */
+export const eventBlock = (shown: Shown, { paint }: Pick<Output["Service"], "paint">): string => {
+  const { event, metadata, tags } = shown
+  const { actor, causationId, correlationId, fields, traceparent } = metadata
+  const facts: ReadonlyArray<readonly [string, string | undefined]> = [
+    ["id", shown.eventId],
+    ["recorded", DateTime.formatIso(shown.recordedAt)],
+    ["correlation", correlationId],
+    ["causation", causationId],
+    ["actor", actor],
+    ["trace", traceparent],
+    ["fields", fields === undefined ? undefined : JSON.stringify(fields)],
+    ["tags", tags.length === 0 ? undefined : tags.join(", ")]
+  ]
+  return [
+    headOf(shown, paint),
+    ...facts.flatMap(([name, value]) =>
+      value === undefined ? [] : [`  ${paint("dim", name.padEnd(12))}${printable(value)}`]
+    ),
+    `  ${paint("dim", "data")}`,
+    ...prettyJson(event.data, paint).split("\n").map((line) => `    ${line}`)
+  ].join("\n")
+}
+
+/** An event in a few words: where it stands, and its type. */
+export const headOf = (shown: Shown, paint: Output["Service"]["paint"]): string =>
+  `${paint("bold", String(shown.position))}  ${printable(shown.streamId)} version ${shown.streamVersion}  ${
+    paint("cyan", printable(typeOf(shown)))
+  }`
+
+function typeOf({ event: { schemaVersion, type }, part, parts }: Shown): string {
+  return `${type}${schemaVersion === 1 ? "" : ` v${schemaVersion}`}${parts === 1 ? "" : ` (${part + 1} of ${parts})`}`
+}
+
+/** JSON allows line breaks between what it consists of, and nowhere else. */
+const oneLine = (text: string): string => text.replace(/[\n\r]/g, " ")
