@@ -2,7 +2,7 @@ import { Effect, Layer } from "effect"
 import { Command } from "effect/cli"
 import { layer as application } from "./application.ts"
 import { Output } from "./output.ts"
-import { target, withDatabase, withDestination, withStore, withTables } from "./pgTarget.ts"
+import { target, withDatabase, withStore, withTables } from "./pgTarget.ts"
 import { Progress } from "./progress.ts"
 import { reporting } from "./reporting.ts"
 
@@ -60,19 +60,13 @@ export const tablesCommand = <const Name extends string, const C extends Command
     (input) => Effect.provide(Effect.flatMap(target, (found) => withTables(found, run(input))), application)
   )
 
-/** Declares a command that moves events into a log, which is made where there is none. */
-export const destinationCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
+/** Declares a command that knows what the application declares, and opens what it needs itself. */
+export const applicationCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
   name: Name,
   config: C,
   help: Help,
   run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
-) =>
-  plainCommand(
-    name,
-    config,
-    help,
-    (input) => Effect.provide(Effect.flatMap(target, (found) => withDestination(found, run(input))), application)
-  )
+) => plainCommand(name, config, help, (input) => Effect.provide(run(input), application))
 
 /** A command that only holds others. */
 export const group = <const Name extends string>(name: Name, description: string) =>

@@ -2,7 +2,6 @@ import { Effect, type Option } from "effect"
 import { Flag } from "effect/cli"
 import type * as Archive from "../Archive.ts"
 import type { OpenLog } from "./logSql.ts"
-import { note } from "./output.ts"
 import { during } from "./progress.ts"
 import { numberOf } from "./table.ts"
 import { timeFlag, timeOf } from "./times.ts"
@@ -56,7 +55,3 @@ export const importedText = (
       ...(present > 0 ? [`, ${numberOf(present)} were there already`] : []),
       arePositionsKept ? ", at the positions they had." : ", at new positions in the same order."
     ].join("")
-
-/** What follows from an import, for those who run something on the log. */
-export const afterImport = ({ stored }: Archive.Imported) =>
-  stored === 0 ? Effect.void : note("Projections and subscriptions take the events up by themselves, as any others.")

@@ -3,7 +3,7 @@ import { Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
 import { tablesCommand } from "../command.ts"
 import { OpenLog } from "../logSql.ts"
-import { afterImport, filterFlags, filterOf, importedText, moving } from "../moving.ts"
+import { filterFlags, filterOf, importedText, moving } from "../moving.ts"
 import { answer } from "../output.ts"
 import { targetAt, withDestination } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
@@ -66,7 +66,6 @@ export const copy = tablesCommand(
         const to = yield* OpenLog
         const imported = yield* moving("copy", (options) => Archive.copyLog(from, to, { ...filter, ...options }))
         yield* answer(imported, (imported) => importedText(imported, to))
-        yield* afterImport(imported)
       })
     )
   })

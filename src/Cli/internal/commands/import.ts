@@ -1,16 +1,16 @@
 import { Config, Effect, Path, Stdio } from "effect"
 import { Argument, Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
-import { destinationCommand } from "../command.ts"
+import { applicationCommand } from "../command.ts"
 import * as Emmett from "../emmettSql.ts"
 import { emmettNames, fromRules, sameNames } from "../foreignRename.ts"
 import type { ForeignSource } from "../foreignSource.ts"
 import * as KurrentDb from "../kurrentDb.ts"
 import { OpenLog, SqlClient } from "../logSql.ts"
 import * as MessageDb from "../messageDbSql.ts"
-import { afterImport, importedText, moving } from "../moving.ts"
+import { importedText, moving } from "../moving.ts"
 import { answer, note } from "../output.ts"
-import { withForeign } from "../pgTarget.ts"
+import { type Target, target, withDestination, withForeign } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
 import { valueOf } from "../settings.ts"
 
@@ -28,7 +28,7 @@ const knownBy: { readonly [flag: string]: ReadonlyArray<Format> } = {
   "recorded-at": ["kurrentdb"]
 }
 
-export const importCommand = destinationCommand(
+export const importCommand = applicationCommand(
   "import",
   {
     source: Argument.String("source").pipe(
@@ -99,38 +99,34 @@ export const importCommand = destinationCommand(
       }
     }
     const source = valueOf(input.source)
-    const log = yield* OpenLog
+    const path = yield* Path.Path
+    const found = yield* target
     const rename = yield* fromRules(input.rename, format === "emmett" ? emmettNames : sameNames)
     const options = { rename, renumber: input.renumber }
 
+    // the log is opened last: what is wrong with a source is found before there is a log, if there is none yet
     switch (format) {
       case "archive": {
         if (source === undefined) return yield* wrongInput("It is not said which archive", "eventstore import ./backup")
-        const archive = yield* Archive.open((yield* Path.Path).resolve(source))
+        const archive = yield* Archive.open(path.resolve(source))
         yield* moving("check", (options) => Archive.check(archive, options))
-        const imported = yield* moving(
-          "import",
-          (options) => Archive.importFrom(Archive.fromArchive(archive), log, options)
-        )
-        return yield* answered(imported)
+        return yield* importInto(found, Archive.fromArchive(archive))
       }
       case "kurrentdb": {
         if (source === undefined) return yield* wrongInput("It is not said which file", "- reads the standard input")
         const stdio = yield* Stdio.Stdio
-        return yield* Effect.scoped(Effect.flatMap(
-          KurrentDb.make(source === "-" ? stdio.stdin : (yield* Path.Path).resolve(source), {
-            ...options,
-            stream: valueOf(input.stream),
-            recordedAt: valueOf(input.recordedAt)
-          }),
-          importForeign
-        ))
+        const made = KurrentDb.make(source === "-" ? stdio.stdin : path.resolve(source), {
+          ...options,
+          stream: valueOf(input.stream),
+          recordedAt: valueOf(input.recordedAt)
+        })
+        return yield* Effect.scoped(Effect.flatMap(made, (foreign) => importForeign(found, foreign)))
       }
       default: {
-        const url = valueOf(input.fromUrl)
         if (source !== undefined) {
           return yield* wrongInput(`The format ${format} is read from a database`, "--from-url postgres://...")
         }
+        const url = valueOf(input.fromUrl)
         if (url === undefined) {
           return yield* wrongInput(
             `It is not said which database of ${format} to read`,
@@ -142,27 +138,24 @@ export const importCommand = destinationCommand(
           format === "emmett"
             ? Emmett.make({ sql, schema }, { ...options, partition: valueOf(input.partition) })
             : MessageDb.make({ sql, schema }, options))
-        // the log's own client is the one of the scope around this
-        return yield* withForeign(
-          url,
-          Effect.flatMap(made, (foreign) => Effect.provideService(importForeign(foreign), OpenLog, log))
-        )
+        return yield* withForeign(url, Effect.flatMap(made, (foreign) => importForeign(found, foreign)))
       }
     }
   })
 )
 
-const importForeign = (foreign: ForeignSource) =>
-  Effect.gen(function*() {
-    const log = yield* OpenLog
-    const imported = yield* moving("import", (options) => Archive.importFrom(foreign, log, options))
-    yield* answered(imported)
-    for (const { count, what } of foreign.passedOver) yield* note(`Passed over: ${count} ${what}.`)
-  })
+const importForeign = (found: Target, foreign: ForeignSource) =>
+  Effect.andThen(
+    importInto(found, foreign),
+    Effect.forEach(foreign.passedOver, ({ count, what }) => note(`Passed over: ${count} ${what}.`), { discard: true })
+  )
 
-const answered = (imported: Archive.Imported) =>
-  Effect.gen(function*() {
-    const log = yield* OpenLog
-    yield* answer(imported, (imported) => importedText(imported, log))
-    yield* afterImport(imported)
-  })
+const importInto = <E, R>(found: Target, source: Archive.Source<E, R>) =>
+  withDestination(
+    found,
+    Effect.gen(function*() {
+      const log = yield* OpenLog
+      const imported = yield* moving("import", (options) => Archive.importFrom(source, log, options))
+      yield* answer(imported, (imported) => importedText(imported, log))
+    })
+  )
