@@ -4,10 +4,10 @@ import * as Projection from "../../../Projection/Projection.ts"
 import { group, storeCommand } from "../command.ts"
 import { confirm, yes } from "../confirming.ts"
 import { answer, answerRows, note, Output } from "../output.ts"
+import { parkedText } from "../parkedText.ts"
 import {
   parkedColumns,
   parkedJson,
-  type ParkedRow,
   partitionColumns,
   statusColumns,
   statusJson,
@@ -15,7 +15,7 @@ import {
 } from "../projectionRows.ts"
 import { answerIsNo, wrongInput } from "../refusal.ts"
 import { natural, valueOf } from "../settings.ts"
-import { numberOf, printable, tableOf } from "../table.ts"
+import { numberOf, tableOf } from "../table.ts"
 import { showing, watch } from "../watching.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the projection"))
@@ -303,32 +303,15 @@ const parked = storeCommand(
     const count = yield* Stream.runFoldEffect(
       rows,
       () => 0,
-      (count, row) => Effect.as(answer(row, () => fullText(row, paint)), count + 1)
+      (count, row) =>
+        Effect.as(
+          answer(row, () => parkedText(row, row.error ?? "it waits behind an earlier one of its key", paint)),
+          count + 1
+        )
     )
     if (count === 0) yield* note(empty)
   })
 )
-
-const fullText = (
-  { attempts, error, event, key, parkedAt, position }: ParkedRow,
-  paint: (style: "dim" | "red" | "bold", text: string) => string
-): string =>
-  [
-    paint(
-      "bold",
-      `position ${position}  ${
-        event === null ? "(hidden)" : `${event.type}  ${event.streamId} version ${event.streamVersion}`
-      }`
-    ),
-    `  key       ${printable(key)}`,
-    `  parked    ${parkedAt}, after ${attempts} attempts`,
-    ...(error === null
-      ? ["  waits behind an earlier event of its key"]
-      : error.split("\n").map((line, i) => `  ${i === 0 ? "error" : "     "}     ${paint("red", printable(line))}`)),
-    ...(event === null ? [] : [`  event id  ${event.eventId}`, `  recorded  ${event.recordedAt}`]),
-    ...(event === null ? [] : JSON.stringify(event.data, null, 2).split("\n").map((line) => `  ${printable(line)}`)),
-    ""
-  ].join("\n")
 
 /** What is done with parked events, and how it is told. */
 const changingParked = <E, R>(
