@@ -30,6 +30,7 @@ import { copy } from "./internal/commands/copy.ts"
 import { exportCommand } from "./internal/commands/export.ts"
 import { importCommand } from "./internal/commands/import.ts"
 import { init } from "./internal/commands/init.ts"
+import { migrate } from "./internal/commands/migrate.ts"
 import { projections } from "./internal/commands/projections.ts"
 import { read } from "./internal/commands/read.ts"
 import { streams } from "./internal/commands/streams.ts"
@@ -38,7 +39,7 @@ import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
-const commands = [init, streams, read, projections, exportCommand, importCommand, copy, subscriptions] as const
+const commands = [init, migrate, streams, read, projections, exportCommand, importCommand, copy, verify, subscriptions] as const
 
 const rootOf = (name: string) =>
   Command.make(name).pipe(

@@ -1,4 +1,4 @@
-import { Clock, Context, Effect, Layer, Stdio } from "effect"
+import { Clock, Console, Context, Effect, Layer, Stdio } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { Output } from "./output.ts"
 import { numberOf } from "./table.ts"
@@ -7,17 +7,17 @@ import { numberOf } from "./table.ts"
 const every = { terminal: 100, lines: 10_000 }
 
 interface Bar {
-  readonly label: string
+  label: string
   total: number | undefined
   done: number
-  readonly begun: number
-  readonly doneAtBegin: number
+  begun: number
+  doneAtBegin: number
   isEnded: boolean
 }
 
-/** How far a piece of work has come: `done` of `total`, where that is known. */
+/** How far a piece of work has come: `done` of `total`, where that is known. Under another label it begins anew. */
 export interface Report {
-  (done: number, total?: number): Effect.Effect<void>
+  (done: number, total?: number, label?: string): Effect.Effect<void>
 }
 
 /**
@@ -30,6 +30,8 @@ export class Progress extends Context.Service<Progress, {
     options: { readonly label: string; readonly total?: number | undefined; readonly done?: number | undefined },
     work: (report: Report) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
+  /** Answers with a line while bars move: it stands above them. */
+  readonly say: (line: string) => Effect.Effect<void>
 }>()("effect-eventstore/Cli/Progress") {
   static readonly layer = Layer.effect(
     Progress,
@@ -58,6 +60,15 @@ export class Progress extends Context.Service<Progress, {
         })
 
       return Progress.of({
+        say: (line) =>
+          Effect.andThen(
+            Effect.suspend(() => {
+              const text = erase()
+              drawn = 0
+              return text === "" ? Effect.void : write(text)
+            }),
+            Console.log(line)
+          ),
         during: (options, work) =>
           isJson ? work(() => Effect.void) : Effect.acquireUseRelease(
             Effect.sync((): Bar => {
@@ -73,8 +84,11 @@ export class Progress extends Context.Service<Progress, {
               return bar
             }),
             (bar) =>
-              work((done, total) =>
+              work((done, total, label = bar.label) =>
                 Effect.suspend(() => {
+                  if (label !== bar.label) {
+                    Object.assign(bar, { label, total, begun: clock.currentTimeMillisUnsafe(), doneAtBegin: done })
+                  }
                   bar.done = done
                   if (total !== undefined) bar.total = total
                   return draw(false)
@@ -95,6 +109,10 @@ export class Progress extends Context.Service<Progress, {
     })
   )
 }
+
+/** Answers with a line while bars move. */
+export const say = (line: string): Effect.Effect<void, never, Progress> =>
+  Effect.flatMap(Progress, (progress) => progress.say(line))
 
 /** Runs work that reports how far it has come. */
 export const during: <A, E, R>(

@@ -1,0 +1,91 @@
+import { Effect, Stream } from "effect"
+import { Flag } from "effect/cli"
+import type { EventStore } from "../../../Store/EventStore.ts"
+import * as Verification from "../../Verification.ts"
+import { Application } from "../application.ts"
+import { storeCommand } from "../command.ts"
+import { OpenLog } from "../logSql.ts"
+import { answer, Output } from "../output.ts"
+import { during, say } from "../progress.ts"
+import { Reported } from "../reporting.ts"
+import { natural } from "../settings.ts"
+import { counted, printable } from "../table.ts"
+
+export const verify = storeCommand(
+  "verify",
+  {
+    check: Flag.Literals("check", Verification.CheckName.literals).pipe(
+      Flag.withDescription("Only this check; may be given several times"),
+      Flag.atLeast(0)
+    ),
+    limit: natural("limit", 1).pipe(
+      Flag.withDescription("Most findings of a check that are told; all are counted"),
+      Flag.withDefault(100)
+    )
+  },
+  {
+    description:
+      "Looks at everything a log is made of, and names what is not as it should be. Changes nothing, and may " +
+      "run while the log is in use. What the application declares is checked more closely. Exit code 1 where something is found.",
+    examples: [
+      { command: "eventstore verify" },
+      { command: "eventstore verify --check positions --check versions" },
+      { command: "eventstore verify --json > report.json", description: "A report for programs" }
+    ]
+  },
+  Effect.fnUntraced(function*({ check, limit }) {
+    const { app } = yield* Application
+    const tables = yield* OpenLog
+    const { isJson, paint } = yield* Output
+    const steps = Verification.run({
+      tables,
+      checks: check.length === 0 ? undefined : check,
+      categories: app.categories,
+      deciders: app.deciders
+      // what the declarations need is in the services of the application
+    }) as Stream.Stream<Verification.Step, Verification.VerifyError, EventStore>
+
+    const findings: Array<Verification.Finding> = []
+    let told = 0
+    let verified: Verification.Verified | undefined
+    const tell = (text: string) => isJson ? Effect.void : say(text)
+    yield* during({ label: "verify" }, (report) =>
+      Stream.runForEach(steps, (step) => {
+        switch (step._tag) {
+          case "Progress":
+            return report(step.done, step.total ?? undefined, `verify ${step.check}`)
+          case "Found": {
+            const { finding } = step
+            if (told++ >= limit) return Effect.void
+            if (isJson) findings.push(finding)
+            return tell(`${paint("red", "✗")} ${finding.check}: ${printable(finding.message)}`)
+          }
+          case "Checked":
+            told = 0
+            return tell(summaryText(step.summary, limit, paint))
+          case "Verified":
+            return Effect.sync(() => void (verified = step.verified))
+        }
+      }))
+
+    const { found } = verified!
+    yield* answer({ ...verified!, findings }, () =>
+      found === 0
+        ? paint("green", `Nothing is wrong with log ${tables.log} of ${tables.name}.`)
+        : paint("red", `${counted(found, "finding")} in log ${tables.log} of ${tables.name}.`))
+    if (found > 0) return yield* Effect.fail(new Reported(1))
+  })
+)
+
+const summaryText = (
+  { check, found, looked, skipped }: Verification.Summary,
+  limit: number,
+  paint: Output["Service"]["paint"]
+): string =>
+  [
+    `${found === 0 ? paint("green", "✓") : paint("red", "✗")} ${check}: looked at ${looked.toLocaleString("en-US")}, ` +
+    `${counted(found, "finding")}${found > limit ? `, of which ${limit} are told` : ""}`,
+    ...skipped.map(({ count, reason }) =>
+      paint("dim", `  ${count === 0 ? "skipped" : `${counted(count, "time")} skipped`}: ${printable(reason)}`)
+    )
+  ].join("\n")
