@@ -15,6 +15,16 @@ interface Bar {
   isEnded: boolean
 }
 
+/** What a bar begins with. */
+export interface BarOptions {
+  readonly label: string
+  readonly total?: number | undefined
+  /** How much was done before. */
+  readonly done?: number | undefined
+  /** Whether the last picture stays when the work ends. Default `true`. */
+  readonly isKept?: boolean | undefined
+}
+
 /** How far a piece of work has come: `done` of `total`, where that is known. Under another label it begins anew. */
 export interface Report {
   (done: number, total?: number, label?: string): Effect.Effect<void>
@@ -27,7 +37,7 @@ export interface Report {
 export class Progress extends Context.Service<Progress, {
   /** Runs work that reports how far it has come. `done` is where it begins, where it goes on from an earlier time. */
   readonly during: <A, E, R>(
-    options: { readonly label: string; readonly total?: number | undefined; readonly done?: number | undefined },
+    options: BarOptions,
     work: (report: Report) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
   /** Answers with a line while bars move: it stands above them. */
@@ -99,7 +109,7 @@ export class Progress extends Context.Service<Progress, {
                 bar.isEnded = true
                 // the last picture of a bar stays, above those that still move
                 const line = lineOf(bar, clock.currentTimeMillisUnsafe(), isTerminal ? paint : undefined)
-                const text = isTerminal ? `${erase()}${line}\n` : ""
+                const text = isTerminal ? `${erase()}${options.isKept === false ? "" : `${line}\n`}` : ""
                 bars.delete(bar)
                 drawn = 0
                 return Effect.andThen(write(text), isTerminal && bars.size > 0 ? draw(true) : Effect.void)
@@ -116,7 +126,7 @@ export const say = (line: string): Effect.Effect<void, never, Progress> =>
 
 /** Runs work that reports how far it has come. */
 export const during: <A, E, R>(
-  options: { readonly label: string; readonly total?: number | undefined; readonly done?: number | undefined },
+  options: BarOptions,
   work: (report: Report) => Effect.Effect<A, E, R>
 ) => Effect.Effect<A, E, R | Progress> = (options, work) =>
   Effect.flatMap(Progress, (progress) => progress.during(options, work))

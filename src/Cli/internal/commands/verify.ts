@@ -1,6 +1,7 @@
-import { Effect, Stream } from "effect"
+import { Effect, Option, Path, Stream } from "effect"
 import { Flag } from "effect/cli"
 import type { EventStore } from "../../../Store/EventStore.ts"
+import * as Archive from "../../Archive.ts"
 import * as Verification from "../../Verification.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
@@ -9,7 +10,7 @@ import { answer, Output } from "../output.ts"
 import { during, say } from "../progress.ts"
 import { Reported } from "../reporting.ts"
 import { natural } from "../settings.ts"
-import { counted, printable } from "../table.ts"
+import { counted, numberOf, printable } from "../table.ts"
 
 export const verify = storeCommand(
   "verify",
@@ -17,6 +18,11 @@ export const verify = storeCommand(
     check: Flag.Literals("check", Verification.CheckName.literals).pipe(
       Flag.withDescription("Only this check; may be given several times"),
       Flag.atLeast(0)
+    ),
+    archive: Flag.String("archive").pipe(
+      Flag.withMetavar("<directory>"),
+      Flag.withDescription("Compares the log with this archive of it, byte by byte"),
+      Flag.optional
     ),
     limit: natural("limit", 1).pipe(
       Flag.withDescription("Most findings of a check that are told; all are counted"),
@@ -30,18 +36,26 @@ export const verify = storeCommand(
     examples: [
       { command: "eventstore verify" },
       { command: "eventstore verify --check positions --check versions" },
+      {
+        command: "eventstore verify --archive ./backup",
+        description: "Also sees what was changed into something else that fits"
+      },
       { command: "eventstore verify --json > report.json", description: "A report for programs" }
     ]
   },
-  Effect.fnUntraced(function*({ check, limit }) {
+  Effect.fnUntraced(function*({ archive, check, limit }) {
     const { app } = yield* Application
     const tables = yield* OpenLog
     const { isJson, paint } = yield* Output
+    const path = yield* Path.Path
+    const opened = Option.isNone(archive) ? undefined : yield* Archive.open(path.resolve(archive.value))
     const steps = Verification.run({
       tables,
       checks: check.length === 0 ? undefined : check,
       categories: app.categories,
-      deciders: app.deciders
+      deciders: app.deciders,
+      projections: app.projections,
+      archive: opened === undefined ? undefined : Archive.fromArchive(opened)
       // what the declarations need is in the services of the application
     }) as Stream.Stream<Verification.Step, Verification.VerifyError, EventStore>
 
@@ -49,7 +63,7 @@ export const verify = storeCommand(
     let told = 0
     let verified: Verification.Verified | undefined
     const tell = (text: string) => isJson ? Effect.void : say(text)
-    yield* during({ label: "verify" }, (report) =>
+    yield* during({ label: "verify", isKept: false }, (report) =>
       Stream.runForEach(steps, (step) => {
         switch (step._tag) {
           case "Progress":
@@ -83,9 +97,9 @@ const summaryText = (
   paint: Output["Service"]["paint"]
 ): string =>
   [
-    `${found === 0 ? paint("green", "✓") : paint("red", "✗")} ${check}: looked at ${looked.toLocaleString("en-US")}, ` +
+    `${found === 0 ? paint("green", "✓") : paint("red", "✗")} ${check}: ${numberOf(looked)} looked at, ` +
     `${counted(found, "finding")}${found > limit ? `, of which ${limit} are told` : ""}`,
     ...skipped.map(({ count, reason }) =>
-      paint("dim", `  ${count === 0 ? "skipped" : `${counted(count, "time")} skipped`}: ${printable(reason)}`)
+      paint("dim", `  ${count === 0 ? "not done" : `${numberOf(count)} passed over`}: ${printable(reason)}`)
     )
   ].join("\n")
