@@ -51,34 +51,31 @@ const makeCodec = (
     (codec): Codec => {
       let chunks: Array<Uint8Array> = []
       let failure: Error | undefined
-      let onEnd = () => {}
+      /** Who waits: an error ends a write without a word to its callback. */
+      let onDone = () => {}
       codec.on("data", (chunk: Uint8Array) => {
         change(chunk)
         chunks.push(chunk)
       })
       codec.on("error", (error) => {
         failure = error
-        onEnd()
+        onDone()
       })
-      codec.on("end", () => onEnd())
-      const take = () => {
+      codec.on("end", () => onDone())
+      const take = Effect.suspend(() => {
         const taken = chunks
         chunks = []
         return failure === undefined ? Effect.succeed(taken) : Effect.fail(failure)
-      }
-      return {
-        write: (bytes) =>
-          Effect.callback((resume) => {
-            codec.write(bytes, (error) => {
-              failure ??= error ?? undefined
-              resume(Effect.suspend(take))
-            })
-          }),
-        end: Effect.callback((resume) => {
-          onEnd = () => resume(Effect.suspend(take))
-          if (failure === undefined) codec.end()
-          else onEnd()
+      })
+      const waiting = (start: () => void) =>
+        Effect.callback<ReadonlyArray<Uint8Array>, Error>((resume) => {
+          onDone = () => resume(take)
+          if (failure === undefined) start()
+          else onDone()
         })
+      return {
+        write: (bytes) => waiting(() => codec.write(bytes, () => onDone())),
+        end: waiting(() => codec.end())
       }
     }
   )

@@ -30,7 +30,7 @@ const isCanonical = (text: string): boolean =>
   // deeper values overflow the stack of JSON.stringify, and how deep that is depends on the machine
   nesting(text) <= 500 && JSON.stringify(JSON.parse(text)) === text
 
-/** Most that a JSON text may be nested. Brackets in its strings count as well: no more than a text has. */
+/** How deep a JSON text is nested, at most. Brackets in its strings count as well: no more than a text has. */
 const nesting = (text: string): number => {
   // an array or object takes two characters
   if (text.length <= 1000) return 0
@@ -105,8 +105,13 @@ const Text = (length: number) =>
     Schema.makeFilter(isText, { expected: "a text without NUL and lone surrogates" })
   )
 
+/** Deeper values overflow the stack of a database, and PGlite does not survive that. */
+const maxNesting = 5000
+
 const JsonText = Schema.String.check(
-  Schema.makeFilter((text: string) => isText(text) && isJson(text), { expected: "a JSON text" })
+  Schema.makeFilter((text: string) => isText(text) && nesting(text) <= maxNesting && isJson(text), {
+    expected: `a JSON text, nested at most ${maxNesting} deep`
+  })
 )
 
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
