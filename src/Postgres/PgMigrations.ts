@@ -133,27 +133,34 @@ export const layer = (options?: MigrationOptions): Layer.Layer<
 
 /**
  * The SQL of all migrations as single statements, to be run on an empty schema in one transaction. They record what they
- * did, so that {@link run} finds nothing left to do.
+ * did, so that {@link run} finds nothing left to do. With `after`, those behind a migration, to be run on a schema that has
+ * seen it: see {@link status}.
  *
  * **Gotchas** Throws where the schema name is not allowed.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const statements = (options?: MigrationOptions): ReadonlyArray<string> => {
+export const statements = (
+  options?: MigrationOptions & { readonly after?: number | undefined }
+): ReadonlyArray<string> => {
   const schema = nameOrThrow(options?.schema ?? defaultName)
-  return [
+  const after = options?.after ?? 0
+  const path = `SET LOCAL search_path TO ${schema}, pg_temp`
+  const begin = after > 0 ? [path] : [
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
-    `SET LOCAL search_path TO ${schema}, pg_temp`,
+    path,
     `CREATE TABLE ${table} (
   migration_id integer PRIMARY KEY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   name text NOT NULL
-)`,
-    ...migrations.flatMap(({ name, statements }, i) => [
-      ...statements,
-      `INSERT INTO ${table} (migration_id, name) VALUES (${i + 1}, '${name}')`
-    ])
+)`
+  ]
+  return [
+    ...begin,
+    ...migrations.flatMap(({ name, statements }, i) =>
+      i < after ? [] : [...statements, `INSERT INTO ${table} (migration_id, name) VALUES (${i + 1}, '${name}')`]
+    )
   ]
 }
 
@@ -165,7 +172,7 @@ export const statements = (options?: MigrationOptions): ReadonlyArray<string> =>
  * @category constructors
  * @since 0.1.0
  */
-export const script = (options?: MigrationOptions): string =>
+export const script = (options?: Parameters<typeof statements>[0]): string =>
   ["BEGIN", ...statements(options), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
 
 /**
@@ -213,6 +220,8 @@ const granted = [
   "begin_set_up",
   "drop_tables",
   "finish_set_up",
+  "begin_indexing",
+  "finish_indexing",
   "begin_completion",
   "finish_completion",
   "pause_projection",

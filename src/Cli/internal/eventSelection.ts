@@ -1,11 +1,11 @@
 import { DateTime, Effect, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
 import * as Category from "../../Stream/Category.ts"
-import type { EventFilter } from "../../Stream/EventFilter.ts"
 import type { StreamRef } from "../../Stream/Category.ts"
+import type { EventFilter } from "../../Stream/EventFilter.ts"
 import { wrongInput } from "./refusal.ts"
 import { valueOf } from "./settings.ts"
-import { asStored, type Shown, type Showing, type ShownEvent } from "./shownEvent.ts"
+import { asStored, type Showing, type Shown, type ShownEvent } from "./shownEvent.ts"
 import { timeFlag, timeOf } from "./times.ts"
 import { type Condition, fulfils, parseCondition } from "./where.ts"
 

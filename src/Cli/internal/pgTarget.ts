@@ -50,14 +50,7 @@ export const target = Effect.gen(function*() {
       dir: Option.map(Option.fromNullishOr(app.dir), (dir) => path.resolve(base, dir))
     }
   ]
-  const schema = Option.getOrElse(
-    firstOf(
-      yield* SchemaFlag,
-      yield* environment(Config.String("EVENTSTORE_SCHEMA")),
-      Option.fromNullishOr(app.schema)
-    ),
-    () => defaultName
-  )
+  const schema = yield* schemaName
   const log = Option.getOrElse(
     firstOf(yield* Log, yield* environment(Config.Int("EVENTSTORE_LOG")), Option.fromNullishOr(app.log)),
     () => 1
@@ -70,6 +63,19 @@ export const target = Effect.gen(function*() {
     )
   }
   return yield* targetAt({ ...place, schema, log })
+})
+
+/** The database schema that is asked for: by the flags, else by the environment, else by what the application declares. */
+export const schemaName = Effect.gen(function*() {
+  const { app } = yield* Application
+  return Option.getOrElse(
+    firstOf(
+      yield* SchemaFlag,
+      yield* environment(Config.String("EVENTSTORE_SCHEMA")),
+      Option.fromNullishOr(app.schema)
+    ),
+    () => defaultName
+  )
 })
 
 /** The log at a place; `from` says for people who named it. */

@@ -8,7 +8,7 @@ import { type Selection, selectionFlags, selectionOf, shownStream } from "../eve
 import { answerRows, note, Output, writeLines } from "../output.ts"
 import { wrongInput } from "../refusal.ts"
 import { natural, valueOf } from "../settings.ts"
-import { asRead, asStored, type Shown, type Showing } from "../shownEvent.ts"
+import { asRead, asStored, type Showing, type Shown } from "../shownEvent.ts"
 
 /** Events that are shown in a terminal where nobody says how many. */
 const screenful = 100
