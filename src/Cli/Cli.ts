@@ -33,13 +33,30 @@ import { init } from "./internal/commands/init.ts"
 import { migrate } from "./internal/commands/migrate.ts"
 import { projections } from "./internal/commands/projections.ts"
 import { read } from "./internal/commands/read.ts"
+import { snapshots } from "./internal/commands/snapshots.ts"
 import { streams } from "./internal/commands/streams.ts"
-import { verify } from "./internal/commands/verify.ts"
 import { subscriptions } from "./internal/commands/subscriptions.ts"
+import { tail } from "./internal/commands/tail.ts"
+import { timers } from "./internal/commands/timers.ts"
+import { verify } from "./internal/commands/verify.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
-const commands = [init, migrate, streams, read, projections, exportCommand, importCommand, copy, verify, subscriptions] as const
+const commands = [
+  init,
+  migrate,
+  streams,
+  read,
+  tail,
+  projections,
+  exportCommand,
+  importCommand,
+  copy,
+  verify,
+  subscriptions,
+  snapshots,
+  timers
+] as const
 
 const rootOf = (name: string) =>
   Command.make(name).pipe(

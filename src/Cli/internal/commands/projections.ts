@@ -15,7 +15,7 @@ import {
 } from "../projectionRows.ts"
 import { answerIsNo, wrongInput } from "../refusal.ts"
 import { natural, valueOf } from "../settings.ts"
-import { numberOf, tableOf } from "../table.ts"
+import { counted, tableOf } from "../table.ts"
 import { showing, watch } from "../watching.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the projection"))
@@ -121,7 +121,7 @@ const lag = storeCommand(
     const late = most === undefined ? undefined : statuses.find(({ lag }) => lag > most)
     if (late !== undefined) {
       return yield* answerIsNo(
-        `Version ${late.version} of the projection ${late.name} is ${numberOf(late.lag)} positions behind`
+        `Version ${late.version} of the projection ${late.name} is ${counted(late.lag, "position")} behind`
       )
     }
   })
@@ -338,25 +338,25 @@ const changingParked = <E, R>(
       if (key.some((key) => key === "")) return yield* wrongInput("A key is no empty text")
       if (help.question !== undefined && parkedEvents > 0) {
         const which = key.length === 0
-          ? `all ${numberOf(parkedEvents)} parked events`
+          ? `all that is parked (${counted(parkedEvents, "event")})`
           : `the parked events of ${key.join(", ")}`
         yield* confirm(help.question.replace("{which}", which), { yes })
       }
       const events = yield* change(name, { version, keys: key.length === 0 ? undefined : key })
-      yield* answer({ name, version, events }, () => `${numberOf(events)} parked events ${help.done}`)
+      yield* answer({ name, version, events }, () => `${counted(events, "parked event")} ${help.done}`)
     })
   )
 
 const replayParked = changingParked("replay-parked", {}, {
   description: "Lets parked events be handled again, by the processes that run the projection.",
-  done: "are handled again, where somebody runs it"
+  done: "to be handled again, where somebody runs it"
 }, Projection.replay)
 
 const discardParked = changingParked("discard-parked", { yes }, {
   description:
     "Gives parked events up, and lets their keys go on. The read model lacks what they would have done to it.",
   question: "Give up {which}, so that the read model will never have them?",
-  done: "are given up"
+  done: "given up"
 }, Projection.discard)
 
 export const projections = group("projections", "Lists, shows and operates projections, by name.").pipe(

@@ -11,7 +11,7 @@ import { parkedText } from "../parkedText.ts"
 import { answerIsNo, wrongInput } from "../refusal.ts"
 import { natural, valueOf } from "../settings.ts"
 import { parkedColumns, parkedJson, subscriptionColumns, subscriptionLines } from "../subscriptionRows.ts"
-import { numberOf, tableOf } from "../table.ts"
+import { counted, numberOf, tableOf } from "../table.ts"
 import { showing, watch } from "../watching.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the subscription"))
@@ -92,7 +92,7 @@ const lag = storeCommand(
     const most = valueOf(max)
     const late = most === undefined ? undefined : infos.find(({ lag }) => lag > most)
     if (late !== undefined) {
-      return yield* answerIsNo(`The subscription ${late.name} is ${numberOf(late.lag)} positions behind`)
+      return yield* answerIsNo(`The subscription ${late.name} is ${counted(late.lag, "position")} behind`)
     }
   })
 )
@@ -176,7 +176,7 @@ const replay = storeCommand(
     const events = yield* PersistentSubscription.replay(name, filterOf(which))
     yield* answer(
       { name, events },
-      () => `${numberOf(events)} parked events are delivered again, where somebody runs it`
+      () => `${counted(events, "parked event")} to be delivered again, where somebody runs it`
     )
   })
 )
@@ -196,10 +196,10 @@ const discard = storeCommand(
     const count = yield* Stream.runCount(PersistentSubscription.parked(name, filter))
     if (count > 0) {
       const all = filter === undefined ? "all " : ""
-      yield* confirm(`Give up ${all}${numberOf(count)} parked events of the subscription ${name}, for good?`, { yes })
+      yield* confirm(`Give up ${all}${counted(count, "parked event")} of the subscription ${name}, for good?`, { yes })
     }
     const events = yield* PersistentSubscription.discard(name, filter)
-    yield* answer({ name, events }, () => `${numberOf(events)} parked events are given up`)
+    yield* answer({ name, events }, () => `${counted(events, "parked event")} given up`)
   })
 )
 
@@ -213,7 +213,7 @@ const remove = storeCommand(
   Effect.fnUntraced(function*({ name, yes }) {
     const { checkpoint, parked } = yield* infoOf(name)
     yield* confirm(
-      `Remove the subscription ${name} at position ${numberOf(checkpoint)}, with ${numberOf(parked)} parked events?`,
+      `Remove the subscription ${name} at position ${numberOf(checkpoint)}, with ${counted(parked, "parked event")}?`,
       { yes }
     )
     yield* PersistentSubscription.remove(name)

@@ -1,0 +1,17 @@
+import { Effect } from "effect"
+import type { AnyDecider, App } from "../App.ts"
+import { type Refused, wrongInput } from "./refusal.ts"
+
+const listOf = (names: ReadonlyArray<string>): string => names.length === 0 ? "none" : names.join(", ")
+
+/** The decider of a category, as the application declares it. */
+export const deciderOf = (app: App, category: string): Effect.Effect<AnyDecider, Refused> =>
+  Effect.suspend(() => {
+    const found = app.deciders?.find((decider) => decider.category.name === category)
+    return found !== undefined ? Effect.succeed(found) : wrongInput(
+      `The application declares no decider of the category ${category}`,
+      `App.make({ deciders: [...] }) in the configuration; declared are ${
+        listOf((app.deciders ?? []).map((decider) => decider.category.name))
+      }`
+    )
+  })
