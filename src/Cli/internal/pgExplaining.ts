@@ -18,7 +18,8 @@ const refusalOf = (error: unknown): Refused | undefined => {
   switch (error._tag) {
     case "InvalidInput":
     case "CommandDecodeFailed":
-      return wrongInput(sentence(error.message))
+    case "RenameRefused":
+      return wrongInput(sentence(error.message), hintOf(error))
     case "UnsupportedDatabase":
       return noDatabase(sentence((error as unknown as { readonly problem: string }).problem))
     case "MigrationError":
