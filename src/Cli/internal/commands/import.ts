@@ -1,4 +1,4 @@
-import { Config, Effect, Path, Stdio } from "effect"
+import { Config, Effect, Path, Stdio, Stream } from "effect"
 import { Argument, Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
 import { applicationCommand } from "../command.ts"
@@ -11,6 +11,7 @@ import * as MessageDb from "../messageDbSql.ts"
 import { importedText, moving } from "../moving.ts"
 import { answer, note } from "../output.ts"
 import { type Target, target, withDestination, withForeign } from "../pgTarget.ts"
+import { during } from "../progress.ts"
 import { wrongInput } from "../refusal.ts"
 import { valueOf } from "../settings.ts"
 
@@ -145,10 +146,16 @@ export const importCommand = applicationCommand(
 )
 
 const importForeign = (found: Target, foreign: ForeignSource) =>
-  Effect.andThen(
-    importInto(found, foreign),
-    Effect.forEach(foreign.passedOver, ({ count, what }) => note(`Passed over: ${count} ${what}.`), { discard: true })
-  )
+  Effect.gen(function*() {
+    // read once to its end before anything is stored: what cannot be taken over is found before
+    let read = 0
+    yield* during({ label: "check", total: foreign.total }, (report) =>
+      Stream.runForEachArray(foreign.events, (events) => report(read += events.length)))
+    yield* importInto(found, foreign)
+    for (const { count, what } of foreign.passedOver) {
+      yield* note(`Passed over: ${count} ${what}.`)
+    }
+  })
 
 const importInto = <E, R>(found: Target, source: Archive.Source<E, R>) =>
   withDestination(
