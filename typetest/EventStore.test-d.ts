@@ -7,7 +7,8 @@ import {
   EventStore,
   type RawEvent,
   type Recorded,
-  type StoreError
+  type StoreError,
+  Subscription
 } from "effect-eventstore"
 import { expectTypeOf } from "vitest"
 
@@ -88,6 +89,11 @@ expectTypeOf<Category.Out<typeof Retired>>().toEqualTypeOf<Opened | Added>()
 const Tolerant = Category.make("tolerant", { id: Schema.String, events: [Opened], undecodable: "raw" })
 expectTypeOf<Category.Out<typeof Tolerant>>().toEqualTypeOf<Opened | RawEvent.RawEvent>()
 expectTypeOf<Category.In<typeof Tolerant>>().toEqualTypeOf<Opened>()
+
+// of the whole log some categories can be followed; a category is one already
+Subscription.catchUp(Category.raw, { categories: ["cart"] })
+// @ts-expect-error it names them itself
+Subscription.catchUp(Tolerant, { categories: ["cart"] })
 
 // an upcast has to return the next shape
 Event.oldest(Schema.Struct({ sku: Schema.String }))

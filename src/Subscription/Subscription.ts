@@ -55,7 +55,7 @@ export type ServicesOf<S> = S extends StreamRef<never, any, infer R> ? R
  */
 export interface SubscribeOptions<S> extends Omit<EventFilter, "categories"> {
   /** Of the whole log (`Category.raw`) only these categories. */
-  readonly categories?: S extends Category<"", any, any, any, any> ? EventFilter["categories"] : undefined
+  readonly categories?: S extends Category<"", never, any, any, any> ? EventFilter["categories"] : undefined
   readonly after?: number | "end" | (S extends StreamRef<never, any, any> ? StreamPlace : LogPlace) | undefined
 }
 
