@@ -119,7 +119,7 @@ const passes = ({ recordedFrom, recordedUntil, tags, types }: EventFilter, event
   (recordedUntil === undefined || DateTime.isLessThan(event.recordedAt, recordedUntil))
 
 /** A stream, with its events as they are shown. */
-export const shownStream = (stream: string, showing: Showing = asStored): StreamRef<never, ShownEvent, never> => ({
+export const shownStream = (stream: string, showing: Showing = asStored): StreamRef<ShownEvent, ShownEvent, never> => ({
   ...Category.rawStream(stream),
   category: showing
 })

@@ -22,7 +22,7 @@ export interface ShownEvent {
 export type Shown = Recorded<ShownEvent>
 
 /** A category of all streams that yields events as they are shown. */
-export type Showing = Category.Category<"", never, never, ShownEvent, never>
+export type Showing = Category.Category<"", never, ShownEvent, ShownEvent, never>
 
 /** Shows events as they are stored. */
 export const asStored: Showing = showing((stored, into) => {
