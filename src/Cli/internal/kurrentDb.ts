@@ -18,7 +18,7 @@ export interface KurrentDbOptions extends ForeignSource.MovingOptions, Omit<Defa
  *
  * The order is that of the commit positions where every event has one, else that of the times, and within a stream that of the
  * event numbers. A file that is in this order is read as it stands, in flat memory; any other one, a newest-first feed perhaps,
- * by an index of some 70 bytes an event.
+ * by an index of some 100 bytes an event.
  */
 export const make = <E = never>(
   input: string | Stream.Stream<Uint8Array, E>,
@@ -132,22 +132,13 @@ const eventsOf = (file: Stream.Stream<Found, ForeignError>): Stream.Stream<Kurre
 const eventsAmong = (found: ReadonlyArray<Found>): ReadonlyArray<KurrentEvent> =>
   found.flatMap(({ entry }) => typeof entry === "string" ? [] : [entry])
 
-const readExactly = (file: FileSystem.File, offset: number, length: number) =>
-  Effect.gen(function*() {
-    const bytes = new Uint8Array(length)
-    let done = 0
-    while (done < length) {
-      const read = yield* file.read(bytes.subarray(done), { position: BigInt(offset + done) })
-      if (read === 0) return yield* Effect.fail(new Error("it became shorter while it was read"))
-      done += read
-    }
-    return bytes
-  })
-
 /** Events read at a time from where they are in the file. */
-const pageSize = 256
+const pageSize = 1000
 
-/** Reads events in an order of their own; those of one page of a feed, which stand together, with one look into the file. */
+/** Bytes between two objects that are read along with them, and bytes that are read at once. */
+const [maxGap, maxRead] = [4096, 8 * 1024 * 1024]
+
+/** Reads events in an order of their own, page by page; objects that stand together with one look into the file. */
 const inOrder = (
   fs: FileSystem.FileSystem,
   path: string,
@@ -157,30 +148,58 @@ const inOrder = (
 ): Stream.Stream<KurrentEvent, ForeignError> =>
   Stream.unwrap(Effect.gen(function*() {
     const file = yield* Effect.mapError(fs.open(path, { flag: "r" }), failedAt(`reading ${path}`))
-    let current: { readonly offset: number; readonly entries: ReadonlyArray<unknown> } | undefined
-
-    const entriesAt = (spot: Spot) =>
-      Effect.gen(function*() {
-        if (current?.offset === spot.offset) return current.entries
-        const bytes = yield* Effect.mapError(
-          readExactly(file, spot.offset, spot.length),
-          failedAt(`reading ${path}`)
-        )
-        const entries = parse({ bytes, line: spot.line })
-        if (entries instanceof ForeignEventRefused) return yield* entries
-        current = { offset: spot.offset, entries }
-        return entries
-      })
-    const eventAt = (event: number) =>
-      Effect.gen(function*() {
-        const spot = index.spot(event)
-        const found = read((yield* entriesAt(spot))[spot.entry], spot.line, defaults)
-        if (typeof found === "string") return yield* Effect.die(new Error(`${spot.line} is ${found}`))
-        return found instanceof ForeignEventRefused ? yield* found : found
-      })
     return Stream.paginate(0, (start: number) =>
-      Effect.map(
-        Effect.forEach(order.subarray(start, start + pageSize), eventAt),
-        (events) => [events, start + pageSize < order.length ? Option.some(start + pageSize) : Option.none()] as const
-      ))
+      Effect.gen(function*() {
+        const spots = Array.from(order.subarray(start, start + pageSize), (event) => index.spot(event))
+        const entries = new Map<number, ReadonlyArray<unknown>>()
+        for (const together of runs(spots)) {
+          const [first, last] = [together[0]!, together[together.length - 1]!]
+          const bytes = yield* readExactly(file, path, first.offset, last.offset + last.length - first.offset)
+          for (const { length, line, offset } of together) {
+            const at = offset - first.offset
+            const parsed = parse({ bytes: bytes.subarray(at, at + length), line })
+            if (parsed instanceof ForeignEventRefused) return yield* parsed
+            entries.set(offset, parsed)
+          }
+        }
+        const events: Array<KurrentEvent> = []
+        for (const spot of spots) {
+          const event = read(entries.get(spot.offset)![spot.entry], spot.line, defaults)
+          if (event instanceof ForeignEventRefused) return yield* event
+          if (typeof event === "string") return yield* changed(path)
+          events.push(event)
+        }
+        return [events, start + pageSize < order.length ? Option.some(start + pageSize) : Option.none()] as const
+      }))
   }))
+
+/** The objects of some events, each once, by their place in the file; those that stand together in one list. */
+const runs = (spots: ReadonlyArray<Spot>): ReadonlyArray<ReadonlyArray<Spot>> => {
+  const found: Array<Array<Spot>> = []
+  for (const spot of spots.toSorted((a, b) => a.offset - b.offset)) {
+    const run = found[found.length - 1]
+    const last = run?.[run.length - 1]
+    if (run === undefined || last === undefined) found.push([spot])
+    else if (spot.offset !== last.offset) {
+      const gap = spot.offset - last.offset - last.length
+      const size = spot.offset + spot.length - run[0]!.offset
+      if (gap <= maxGap && size <= maxRead) run.push(spot)
+      else found.push([spot])
+    }
+  }
+  return found
+}
+
+const readExactly = (file: FileSystem.File, path: string, offset: number, length: number) =>
+  Effect.gen(function*() {
+    const bytes = new Uint8Array(length)
+    for (let done = 0; done < length;) {
+      const position = BigInt(offset + done)
+      const read = yield* Effect.mapError(file.read(bytes.subarray(done), { position }), failedAt(`reading ${path}`))
+      if (read === 0) return yield* changed(path)
+      done += read
+    }
+    return bytes
+  })
+
+const changed = (path: string) => failedAt(`reading ${path}`)(new Error("it was changed meanwhile"))

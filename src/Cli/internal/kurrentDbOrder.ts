@@ -51,7 +51,7 @@ export class OrderCheck {
 }
 
 /**
- * The events of a file that is not in order, without what they hold: some 70 bytes each.
+ * The events of a file that is not in order, without what they hold: some 100 bytes each.
  *
  * They are ordered by commit position or by time, and in each stream by their numbers: where a clock was set back, an event
  * counts as recorded when the newest one before it in its stream was. Of streams with the same time, the one comes first that the
