@@ -1,4 +1,4 @@
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { Command } from "effect/cli"
 import { layer as application } from "./application.ts"
 import { Output } from "./output.ts"
@@ -72,4 +72,8 @@ export const applicationCommand = <const Name extends string, const C extends Co
 export const group = <const Name extends string>(name: Name, description: string) =>
   Command.make(name).pipe(Command.withDescription(description))
 
-const surface = Progress.layer.pipe(Layer.provideMerge(Output.layer))
+const surface = Progress.layer.pipe(
+  Layer.provideMerge(Output.layer),
+  // the standard output is for answers
+  Layer.provideMerge(Layer.succeed(Logger.LogToStderr, true))
+)
