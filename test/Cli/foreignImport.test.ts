@@ -52,7 +52,7 @@ const Both = Layer.mergeAll(
 const take = (source: ForeignSource) =>
   Effect.flatMap(
     SqlClient.SqlClient,
-    (sql) => Effect.andThen(source.check, importFrom(source, { sql, schema: "eventstore", log: 1 }))
+    (sql) => Effect.andThen(Stream.runDrain(source.events), importFrom(source, { sql, schema: "eventstore", log: 1 }))
   )
 
 /** What the log has, as the source gave it. */

@@ -176,6 +176,13 @@ layer(NodeFileSystem.layer)("An export of KurrentDB", (it) => {
       assert.isFalse(yield* fs.exists(made[0]!))
     }))
 
+  it.effect("is refused where there is no such file", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.scoped(KurrentDb.make(fixture("nowhere.json"))))
+      assert.strictEqual(error._tag, "NoForeignSource")
+      assert.match(error.message, /^There is no file .*nowhere\.json$/)
+    }))
+
   it.effect("is refused where an object in it is larger than one may be", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(

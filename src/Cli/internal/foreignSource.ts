@@ -20,12 +20,13 @@ export interface PassedOver {
   readonly count: number
 }
 
-/** Another store, as an import takes it. The positions of its events are counted from 1, without its own holes. */
+/**
+ * Another store, as an import takes it. The positions of its events are counted from 1, without its own holes. What cannot be
+ * taken over is found by running `events` once before the import: it would store what comes before.
+ */
 export interface ForeignSource extends Source<ForeignError> {
   readonly total: number
   readonly passedOver: ReadonlyArray<PassedOver>
-  /** Reads all of it once, to find what cannot be taken over before anything is stored. */
-  readonly check: Effect.Effect<void, ForeignError>
 }
 
 /**
@@ -45,20 +46,18 @@ export const make = (
   }
 ): ForeignSource => {
   const nameOf = options.rename ?? rename
-  const events = Stream.suspend(() => {
-    const pass = new Pass(store, nameOf, options.renumber === true)
-    return reader.events.pipe(
-      Stream.mapArrayEffect((events) => pass.takeAll(events)),
-      Stream.concat(Stream.unwrap(Effect.suspend(() => pass.end(reader.total))))
-    )
-  })
   return {
     total: reader.total,
     isWhole: true,
     head: undefined,
     passedOver: reader.passedOver,
-    check: Stream.runDrain(events),
-    events,
+    events: Stream.suspend(() => {
+      const pass = new Pass(store, nameOf, options.renumber === true)
+      return reader.events.pipe(
+        Stream.mapArrayEffect((events) => pass.takeAll(events)),
+        Stream.concat(Stream.unwrap(Effect.suspend(() => pass.end(reader.total))))
+      )
+    }),
     streams: Stream.map(reader.streams, ({ metadata, stream }) => ({
       streamId: nameOf(stream),
       truncatedBefore: 0,

@@ -1,5 +1,5 @@
 import { Array as Arr, Effect, FileSystem, Option, type Scope, Stream } from "effect"
-import { type ForeignError, ForeignEventRefused, ForeignReadFailed } from "./foreignError.ts"
+import { type ForeignError, ForeignEventRefused, ForeignReadFailed, NoForeignSource } from "./foreignError.ts"
 import * as Json from "./foreignJson.ts"
 import { sameNames } from "./foreignRename.ts"
 import * as ForeignSource from "./foreignSource.ts"
@@ -73,6 +73,9 @@ interface Found {
 const failedAt = (operation: string) => (cause: unknown) =>
   new ForeignReadFailed({ store, operation, isRetryable: false, cause })
 
+const noFile = (path: string) =>
+  new NoForeignSource({ store, problem: `There is no file ${path}`, hint: "Name the file that an exporter wrote." })
+
 const keep = <E>(fs: FileSystem.FileSystem, bytes: Stream.Stream<Uint8Array, E>) =>
   Effect.gen(function*() {
     const path = yield* fs.makeTempFileScoped({ prefix: "eventstore-import-" })
@@ -86,7 +89,7 @@ const readFile = (
   defaults: Defaults
 ): Stream.Stream<Found, ForeignError> =>
   fs.stream(path, { chunkSize: 256 * 1024 }).pipe(
-    Stream.mapError(failedAt(`reading ${path}`)),
+    Stream.mapError((error) => error.reason._tag === "NotFound" ? noFile(path) : failedAt(`reading ${path}`)(error)),
     (bytes) => split(bytes),
     Stream.mapArrayEffect((documents) => readAll(documents, defaults)),
     Stream.filter(Arr.isReadonlyArrayNonEmpty),
