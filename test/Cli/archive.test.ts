@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Arbitrary, DateTime, Effect, Exit, Fiber, Latch, Layer, Schema, Stream } from "effect"
+import { Arbitrary, DateTime, Effect, Fiber, Latch, Schema, Stream } from "effect"
 import * as Archive from "effect-eventstore/Cli/Archive"
 import { existsSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -118,7 +118,7 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("Arch
             arePositionsKept: true
           })
         })),
-      { timeout: 60_000, arbitrary: { runs: 20, size: 30, maxShrinks: 100 } }
+      { timeout: 60_000, arbitrary: { runs: 12, size: 30, maxShrinks: 100 } }
     )
     it.effect.prop(
       `copies a ${from} log to ${to} without an archive`,
@@ -130,7 +130,7 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("Arch
           assert.deepInclude(yield* Archive.copyLog(source, target), { stored: content.events.length })
           assert.deepStrictEqual(yield* contentOf(target), yield* contentOf(source))
         }),
-      { timeout: 60_000, arbitrary: { runs: 10, size: 30, maxShrinks: 100 } }
+      { timeout: 60_000, arbitrary: { runs: 6, size: 30, maxShrinks: 100 } }
     )
   }
 

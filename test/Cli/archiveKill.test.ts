@@ -16,10 +16,8 @@ const program = (url: string) =>
     const sql = yield* PgClient.PgClient
     yield* PgMigrations.migrate(sql)
     yield* sql`SELECT eventstore.open_log(2)`
-    const [source, target] = [1, 2].map((log) => ({ sql, schema: "eventstore", log })) as [
-      Archive.LogTables,
-      Archive.LogTables
-    ]
+    const source: Archive.LogTables = { sql, schema: "eventstore", log: 1 }
+    const target: Archive.LogTables = { ...source, log: 2 }
     yield* sql`
       INSERT INTO eventstore.events (
         log_id, position, stream_id, stream_version, event_id, event_type, schema_version, data, recorded_at

@@ -110,16 +110,31 @@ const hiddenStreams = (log: LogTables) =>
     }
   })
 
+/** Positions that one statement looks at, at most. */
+const maxWindow = 32 * Sql.pageEvents
+
+/** Windows of positions: they grow where there is little of what is wanted, so that none is long where there is much. */
 const events = (log: LogTables, span: Sql.Span): Stream.Stream<ArchivedEvent, NotExportable | StoreError> =>
-  Stream.paginate(span.first - 1, (after) =>
-    Effect.map(Sql.page(log, after, span), ({ events, more }) =>
-      [
-        Sql.filled(log, events),
-        more ? Option.some(events.at(-1)!.position) : Option.none()
-      ] as const)).pipe(
-      Stream.mapEffect((part) => part),
-      Stream.flatMap(Stream.fromArray)
-    )
+  Stream.paginate(
+    { first: span.first, window: Sql.pageEvents },
+    ({ first, window }) =>
+      Effect.map(Sql.page(log, { ...span, first, last: Math.min(first + window - 1, span.last) }), (events) => {
+        const isFull = events.length === Sql.pageEvents
+        const next = isFull ? events.at(-1)!.position + 1 : first + window
+        const nextWindow = isFull
+          ? Math.max(window / 2, Sql.pageEvents)
+          : events.length < Sql.pageEvents / 4
+          ? Math.min(window * 2, maxWindow)
+          : window
+        return [
+          Sql.filled(log, events),
+          next > span.last ? Option.none() : Option.some({ first: next, window: nextWindow })
+        ] as const
+      })
+  ).pipe(
+    Stream.mapEffect((part) => part),
+    Stream.flatMap(Stream.fromArray)
+  )
 
 const streams = (
   log: LogTables,

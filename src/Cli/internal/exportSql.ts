@@ -95,7 +95,7 @@ export interface Span {
   readonly categories: ReadonlyArray<string> | null
 }
 
-/** The condition on the category of a name, as the category index has it; one category is a range of that index. */
+/** The condition on the category of a name, as the category index has it. */
 const inCategories = (name: string, categories: ReadonlyArray<string> | null, params: Array<unknown>): string =>
   categories === null
     ? ""
@@ -129,8 +129,8 @@ export const count = (log: LogTables, { categories, first, last }: Span) => {
   )
 }
 
-/** Events that are fetched with one statement. */
-const pageEvents = 500
+/** Most events that are fetched with one statement. */
+export const pageEvents = 1000
 
 /** Stored bytes from which an event is fetched by itself, so that memory does not depend on what events hold. */
 const largeBytes = 2000
@@ -154,9 +154,12 @@ const Row = Schema.Tuple([
   Schema.NullOr(Schema.String)
 ])
 
-/** Events after a position, the next of a span: a range of the primary key, or of the category index. */
-export const page = (log: LogTables, after: number, { categories, last }: Span) => {
-  const params: Array<unknown> = [log.log, BigInt(after), BigInt(last), BigInt(pageEvents)]
+/**
+ * The first events of a span, at most {@link pageEvents}: a probe of the primary key for each position. Asked for a range, a
+ * database that has no statistics yet (PGlite never has any) takes any index that has positions in it, and reads all of that.
+ */
+export const page = (log: LogTables, { categories, first, last }: Span) => {
+  const params: Array<unknown> = [log.log, BigInt(first), BigInt(last), BigInt(pageEvents)]
   const small = (column: string) =>
     `CASE WHEN pg_column_size(e.data) + COALESCE(pg_column_size(e.metadata), 0) < ${largeBytes} THEN ${column}::text END`
   return Effect.map(
@@ -165,16 +168,21 @@ export const page = (log: LogTables, after: number, { categories, last }: Span) 
       Row,
       `
       SELECT ${columns}, ${small("e.data")}, ${small("e.metadata")}
-      FROM ${toSql(log.schema)}.events e
-      WHERE e.log_id = $1::int4 AND e.position > $2::int8 AND e.position <= $3::int8${
-        inCategories("e.stream_id", categories, params)
-      }
-      ORDER BY e.position
+      FROM generate_series($2::int8, $3::int8) AS n(position)
+      CROSS JOIN LATERAL (
+        SELECT o.position, o.stream_id, o.stream_version, o.event_id, o.event_type, o.schema_version, o.recorded_at, o.tags,
+          o.data, o.metadata
+        FROM ${toSql(log.schema)}.events o
+        WHERE o.log_id = $1::int4 AND o.position = n.position
+        LIMIT 1
+      ) e
+      WHERE true${inCategories("e.stream_id", categories, params)}
+      ORDER BY n.position
       LIMIT $4::int8`,
       params,
-      `position ${after + 1} or after it`
+      `position ${first} or after it`
     ),
-    (page) => ({ events: page.map(toEvent), more: page.length === pageEvents })
+    (page) => page.map(toEvent)
   )
 }
 

@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { toSql } from "../../Postgres/SchemaName.ts"
 import { StoreError } from "../../Store/StoreError.ts"
 import { ImportRefused, NotImportable } from "../ArchiveError.ts"
@@ -56,11 +56,7 @@ export const locked = <A, E>(log: LogTables, effect: Effect.Effect<A, E>) =>
     )
   ).pipe(
     Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
-    Effect.mapError((error) =>
-      typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
-        ? toImportError(error as SqlError.SqlError)
-        : error as Exclude<typeof error, SqlError.SqlError>
-    )
+    Effect.mapError((error) => SqlError.isSqlError(error) ? toImportError(error) : error)
   )
 
 /** Whether a transaction of this client is open. */
