@@ -102,8 +102,14 @@ export const start = (args: ReadonlyArray<string>, options?: Options): Effect.Ef
       const heard = listener(ended)
       let stdout = ""
       let stderr = ""
-      child.stdout.setEncoding("utf8").on("data", (text) => heard.tell(stdout += text))
-      child.stderr.setEncoding("utf8").on("data", (text) => heard.tell(stderr += text))
+      child.stdout.setEncoding("utf8").on("data", (text) => {
+        stdout += text
+        heard.tell()
+      })
+      child.stderr.setEncoding("utf8").on("data", (text) => {
+        stderr += text
+        heard.tell()
+      })
       return {
         stdout: () => stdout,
         stderr: () => stderr,
@@ -150,7 +156,10 @@ export const terminal = (args: ReadonlyArray<string>, options?: Options): Effect
     ({ ended, pty }) => {
       const heard = listener(ended)
       let screen = ""
-      pty.onData((text) => heard.tell(screen += text))
+      pty.onData((text) => {
+        screen += text
+        heard.tell()
+      })
       return {
         screen: () => screen,
         says: (text) => heard.until(() => isIn(text, screen), () => screen),
@@ -172,7 +181,7 @@ const isIn = (wanted: string | RegExp, text: string): boolean =>
 const listener = (ended: Promise<unknown>) => {
   const waiting = new Set<() => void>()
   let hasEnded = false
-  const tell = (_?: unknown) => {
+  const tell = () => {
     for (const wake of waiting) wake()
   }
   void ended.then(() => {

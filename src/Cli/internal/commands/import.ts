@@ -123,7 +123,8 @@ export const importCommand = applicationCommand(
         })
         return yield* Effect.scoped(Effect.flatMap(made, (foreign) => importForeign(found, foreign)))
       }
-      default: {
+      case "emmett":
+      case "message-db": {
         if (source !== undefined) {
           return yield* wrongInput(`The format ${format} is read from a database`, "--from-url postgres://...")
         }
