@@ -83,9 +83,7 @@ export const packageJson = (directory: string, options: {
       },
       devDependencies: {
         ...found.devDependencies,
-        ...missing({
-          ...versionsOf(neededToDevelop, { ...own.devDependencies, ...own.peerDependencies })
-        })
+        ...missing(versionsOf(neededToDevelop, { ...own.devDependencies, ...own.peerDependencies }))
       }
     }
     return { before, after: print(after, before) }
@@ -124,10 +122,15 @@ const inheritedSpec = (directory: string, name: string, otherwise: string) =>
 
 /** Checked, and not decoded: that would put its keys in another order. */
 const parse = (file: string, text: string): Effect.Effect<PackageJson, Refused> =>
-  Effect.try({ try: () => JSON.parse(text) as unknown, catch: (cause) => cause as Error }).pipe(
-    Effect.filterOrFail(Schema.is(PackageJson), () => new Error("it is no package.json")),
-    Effect.mapError((error) => wrongInput(`${file} cannot be read: ${error.message}`))
-  )
+  Effect.suspend(() => {
+    try {
+      const value: unknown = JSON.parse(text)
+      if (Schema.is(PackageJson)(value)) return Effect.succeed(value)
+      return wrongInput(`${file} cannot be read: it is no package.json`)
+    } catch (cause) {
+      return wrongInput(`${file} cannot be read: ${String(cause)}`)
+    }
+  })
 
 /** As it was indented before; new keys at the end, as npm adds them. */
 const print = (value: PackageJson, before: string | undefined): string => {

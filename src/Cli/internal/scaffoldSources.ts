@@ -57,18 +57,15 @@ export class Close extends Schema.TaggedClass<Close>()("Close", {}) {}
 export class AlreadyOpen extends Schema.TaggedError<AlreadyOpen>()("AlreadyOpen", {}) {}
 export class NotOpen extends Schema.TaggedError<NotOpen>()("NotOpen", {}) {}
 
-const State = Schema.Struct({ isOpen: Schema.Boolean, items: Schema.Record(Schema.String, Schema.Int) })
+const State = Schema.Struct({ isOpen: Schema.Boolean, items: Schema.Array(Schema.String) })
 
 export const ${constant}Decider = Decider.make(${constant}, {
   state: State,
   commands: [Open, AddItem, Close],
-  initial: { isOpen: false, items: {} },
+  initial: { isOpen: false, items: [] },
   evolve: {
     Opened: (state) => ({ ...state, isOpen: true }),
-    ItemAdded: (state, { item, quantity }) => ({
-      ...state,
-      items: { ...state.items, [item]: (state.items[item] ?? 0) + quantity }
-    }),
+    ItemAdded: (state, { item, quantity }) => ({ ...state, items: [...state.items, \`\${quantity} \${item}\`] }),
     Closed: (state) => ({ ...state, isOpen: false })
   },
   decide: {

@@ -5,7 +5,7 @@ import { yes } from "../confirming.ts"
 import { answer, Output } from "../output.ts"
 import { wrongInput } from "../refusal.ts"
 import { type Action, scaffold } from "../scaffold.ts"
-import { problemOfThing } from "../scaffoldNames.ts"
+import { problemOfThing } from "../scaffoldThing.ts"
 import { valueOf } from "../settings.ts"
 import { tableText } from "../table.ts"
 
