@@ -9,18 +9,22 @@
  */
 import { Effect, Option, Schema, Stream } from "effect"
 import type * as Decider from "../Aggregate/Decider.ts"
+import type * as Projection from "../Projection/Projection.ts"
 import type * as Snapshot from "../Snapshot/Snapshot.ts"
 import type { EventStore } from "../Store/EventStore.ts"
 import { InvalidInput, type StoreError } from "../Store/StoreError.ts"
 import type * as Category from "../Stream/Category.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
+import type { Source } from "./internal/importSource.ts"
 import type { LogTables } from "./internal/logSql.ts"
+import { checkArchive } from "./internal/verifyArchive.ts"
 import { checkCheckpoints } from "./internal/verifyCheckpoints.ts"
 import { checkDefences } from "./internal/verifyDefences.ts"
 import { checkEvents } from "./internal/verifyEvents.ts"
 import { checking, type LogCheck } from "./internal/verifying.ts"
 import { checkPositions } from "./internal/verifyPositions.ts"
+import { checkProjections } from "./internal/verifyProjections.ts"
 import { checkSnapshots, type SnapshotFold } from "./internal/verifySnapshots.ts"
 import { selectState } from "./internal/verifySql.ts"
 import { checkStreams } from "./internal/verifyStreams.ts"
@@ -36,6 +40,8 @@ import { checkVersions } from "./internal/verifyVersions.ts"
  * - `streams`: what is noted of streams beyond their events makes sense
  * - `checkpoints`: readers stand within the log, and what they keep of events is of events that there are
  * - `snapshots`: they were taken at events that are there, and say what a fresh fold says
+ * - `projections`: the live version of each that is given keeps what a fresh one would
+ * - `archive`: all that is in an archive is in the log, byte by byte
  *
  * @category models
  * @since 0.1.0
@@ -47,7 +53,9 @@ export const CheckName = Schema.Literals([
   "events",
   "streams",
   "checkpoints",
-  "snapshots"
+  "snapshots",
+  "projections",
+  "archive"
 ])
 
 /**
@@ -80,7 +88,7 @@ export const About = Schema.Struct({
   timer: Schema.optionalKey(Schema.String),
   /** Key of a document, a link, a parked event or a process. */
   key: Schema.optionalKey(Schema.String),
-  /** Something of the database: a table with its constraint or trigger, a function, a setting. */
+  /** Something of the database: a table, with its constraint or trigger, a function, a setting. */
   object: Schema.optionalKey(Schema.String)
 })
 
@@ -137,7 +145,11 @@ export const Kind = Schema.Literals([
   "SnapshotDangling",
   "SnapshotUndecodable",
   "SnapshotUnfoldable",
-  "SnapshotDiffers"
+  "SnapshotDiffers",
+  "ProjectionDiffers",
+  "ProjectionUnbuildable",
+  "ArchivedMissing",
+  "ArchivedDiffers"
 ])
 
 /**
@@ -287,6 +299,8 @@ export const snapshot = <S, R, const C extends Category.Any>(
  * - `categories`: their events have to decode. Where one passes over types that it does not declare, so does this
  * - `deciders`: those with a `snapshot` have their snapshots folded again
  * - `snapshots`: how those are folded that no decider has, see {@link snapshot}
+ * - `projections`: the live versions of these are built once more beside, compared and dropped, which has to write
+ * - `archive`: what the log is compared with, made with `Archive.fromArchive` of one that was opened
  *
  * @category models
  * @since 0.1.0
@@ -294,13 +308,18 @@ export const snapshot = <S, R, const C extends Category.Any>(
 export interface Options<
   Categories extends ReadonlyArray<Category.Any> = ReadonlyArray<Category.Any>,
   Deciders extends ReadonlyArray<AnyFold> = ReadonlyArray<AnyFold>,
-  Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = ReadonlyArray<VerifiedSnapshot<any>>
+  Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = ReadonlyArray<VerifiedSnapshot<any>>,
+  Projections extends ReadonlyArray<Projection.Any> = ReadonlyArray<Projection.Any>,
+  E = never,
+  R = never
 > {
   readonly tables: LogTables
   readonly checks?: ReadonlyArray<CheckName> | undefined
   readonly categories?: Categories | undefined
   readonly deciders?: Deciders | undefined
   readonly snapshots?: Snapshots | undefined
+  readonly projections?: Projections | undefined
+  readonly archive?: Source<E, R> | undefined
 }
 
 /**
@@ -313,6 +332,7 @@ export type AnyFold = Decider.Fold<any, any, any, any, any>
 
 /** What a part of the declarations needs. */
 type ServicesOf<A> = A extends Category.Any ? Category.Services<A>
+  : A extends Projection.Projection<infer R> ? R
   : A extends VerifiedSnapshot<infer R> ? R
   : A extends Decider.Fold<any, any, any, any, infer R> ? R
   : never
@@ -329,7 +349,9 @@ export type VerifyError = InvalidInput | StoreError
  * Verifies a log: tells how far it is, what it finds, and in the end what all came to. Reads one page at a time, so neither the
  * length of the log nor the number of findings matters to memory. Interrupting it leaves nothing behind.
  *
- * **Details** Needs a role that may read the tables (`PgMigrations.grants`). Nothing is locked, and no transaction stays open.
+ * **Details** Needs a role that may read the tables (`PgMigrations.grants`). No lock is held that anybody waits for; a
+ * transaction is open only while a projection is compared, and on PGlite, which has one connection, everybody waits for that.
+ * `tables.sql` has to be the client of the event store.
  *
  * **Gotchas** The newest events of a log are missed only by those who remember them: where the last rows were removed, the log
  * ends earlier, and checkpoints, deliveries, snapshots or an archive say that there was more, if there are any. In the same
@@ -353,16 +375,27 @@ export type VerifyError = InvalidInput | StoreError
 export const run = <
   const Categories extends ReadonlyArray<Category.Any> = readonly [],
   const Deciders extends ReadonlyArray<AnyFold> = readonly [],
-  const Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = readonly []
+  const Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = readonly [],
+  const Projections extends ReadonlyArray<Projection.Any> = readonly [],
+  E = never,
+  R = never
 >(
-  options: Options<Categories, Deciders, Snapshots>
+  options: Options<Categories, Deciders, Snapshots, Projections, E, R>
 ): Stream.Stream<
   Step,
-  VerifyError,
-  EventStore | ServicesOf<Categories[number] | Deciders[number] | Snapshots[number]>
+  VerifyError | E,
+  EventStore | R | ServicesOf<Categories[number] | Deciders[number] | Snapshots[number] | Projections[number]>
 > =>
   Stream.unwrap(Effect.gen(function*() {
-    const { categories = [], checks, deciders = [], snapshots = [], tables } = options as Options
+    const { archive, categories = [], checks, deciders = [], projections = [], snapshots = [], tables } =
+      options as Options<
+        ReadonlyArray<Category.Any>,
+        ReadonlyArray<AnyFold>,
+        ReadonlyArray<VerifiedSnapshot<any>>,
+        ReadonlyArray<Projection.Any>,
+        E,
+        R
+      >
     const unknown = checks?.find((check) => !CheckName.literals.includes(check))
     if (unknown !== undefined) {
       return yield* new InvalidInput({
@@ -372,14 +405,16 @@ export const run = <
     }
     const log = yield* selectState(tables)
     const verifying = { tables, log }
-    const all: Record<CheckName, LogCheck<any>> = {
+    const all: Record<CheckName, (...of: Parameters<LogCheck>) => Stream.Stream<Step, StoreError | E, any>> = {
       defences: checkDefences,
       positions: checkPositions,
       versions: checkVersions,
       events: checkEvents(categories),
       streams: checkStreams,
       checkpoints: checkCheckpoints,
-      snapshots: checkSnapshots([...deciders.flatMap(foldOf), ...snapshots])
+      snapshots: checkSnapshots([...deciders.flatMap(foldOf), ...snapshots]),
+      projections: checkProjections(projections),
+      archive: checkArchive(archive)
     }
     const summaries: Array<Summary> = []
     const steps = CheckName.literals.map((check) =>
@@ -426,13 +461,16 @@ const foldOf = ({ category, evolve, initial, savedAs }: AnyFold): ReadonlyArray<
 export const report = <
   const Categories extends ReadonlyArray<Category.Any> = readonly [],
   const Deciders extends ReadonlyArray<AnyFold> = readonly [],
-  const Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = readonly []
+  const Snapshots extends ReadonlyArray<VerifiedSnapshot<any>> = readonly [],
+  const Projections extends ReadonlyArray<Projection.Any> = readonly [],
+  E = never,
+  R = never
 >(
-  options: Options<Categories, Deciders, Snapshots> & { readonly limit?: number | undefined }
+  options: Options<Categories, Deciders, Snapshots, Projections, E, R> & { readonly limit?: number | undefined }
 ): Effect.Effect<
   Report,
-  VerifyError,
-  EventStore | ServicesOf<Categories[number] | Deciders[number] | Snapshots[number]>
+  VerifyError | E,
+  EventStore | R | ServicesOf<Categories[number] | Deciders[number] | Snapshots[number] | Projections[number]>
 > =>
   Effect.suspend(() => {
     const limit = options.limit ?? 1000

@@ -3,18 +3,16 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { EventStore, PgEventStore, PgliteEventStore } from "effect-eventstore"
 import * as TestPostgres from "../support/TestPostgres.ts"
-import { afterDamage, fill, linesOf, verify } from "./verifyLog.ts"
+import { afterDamage, archive, type Archived, fill, linesOf, verify } from "./verifyLog.ts"
 
 /** A healthy log that all tests share: what they do to it they undo. */
-class Log extends Context.Service<Log, { readonly sql: PgClient.PgClient; readonly store: EventStore["Service"] }>()(
-  "test/Cli/verify/Log"
-) {
+class Log extends Context.Service<Log, Archived>()("test/Cli/verify/Log") {
   static readonly layer = Layer.effect(
     Log,
     Effect.gen(function*() {
       const log = { sql: yield* PgClient.PgClient, store: yield* EventStore }
       yield* fill(log)
-      return log
+      return { ...log, archive: yield* archive(log) }
     })
   )
 }
@@ -26,6 +24,7 @@ const damages: {
   "an event removed in the middle": {
     damage: ["DELETE FROM es.events WHERE position = 13"],
     found: [
+      "archive ArchivedMissing streamId=cart-c streamVersion=4 position=13",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=oil position=13",
       "positions PositionMissing position=13",
       "versions VersionMissing streamId=cart-c streamVersion=4"
@@ -34,6 +33,7 @@ const damages: {
   "the first event of the log removed": {
     damage: ["DELETE FROM es.events WHERE position = 1"],
     found: [
+      "archive ArchivedMissing streamId=cart-a streamVersion=1 position=1",
       "checkpoints DeliveryDangling subscription=slow position=1",
       "positions PositionMissing position=1",
       "versions VersionMissing streamId=cart-a streamVersion=1"
@@ -42,12 +42,30 @@ const damages: {
   "the newest events removed, by those who remember them": {
     damage: ["DELETE FROM es.events WHERE position >= 22"],
     found: [
+      "archive ArchivedMissing streamId=cart-a streamVersion=6 position=37",
+      "archive ArchivedMissing streamId=cart-h streamVersion=1 position=34",
+      "archive ArchivedMissing streamId=cart-h streamVersion=2 position=35",
+      "archive ArchivedMissing streamId=cart-h streamVersion=3 position=36",
+      "archive ArchivedMissing streamId=cart-p streamVersion=1 position=30",
+      "archive ArchivedMissing streamId=cart-p streamVersion=2 position=31",
+      "archive ArchivedMissing streamId=cart-s streamVersion=2 position=22",
+      "archive ArchivedMissing streamId=cart-s streamVersion=3 position=23",
+      "archive ArchivedMissing streamId=cart-s streamVersion=4 position=24",
+      "archive ArchivedMissing streamId=cart-u streamVersion=1 position=25",
+      "archive ArchivedMissing streamId=cart-u streamVersion=2 position=26",
+      "archive ArchivedMissing streamId=cart-v streamVersion=1 position=27",
+      "archive ArchivedMissing streamId=cart-v streamVersion=2 position=28",
+      "archive ArchivedMissing streamId=cart-v streamVersion=3 position=29",
+      "archive ArchivedMissing streamId=order-1 streamVersion=1 position=32",
+      "archive ArchivedMissing streamId=reminders-1 streamVersion=1 position=33",
       "checkpoints CheckpointAhead projection=async-sizes projectionVersion=1",
       "checkpoints CheckpointAhead projection=by-sku projectionVersion=1",
       "checkpoints CheckpointAhead projection=inline-sizes projectionVersion=1",
       "checkpoints CheckpointAhead subscription=mails",
       "checkpoints CheckpointAhead subscription=reminders",
-      "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=inn position=34",
+      "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=hop position=35",
+      "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=hop position=36",
+      "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=inn position=37",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=pea position=31",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=sun position=22",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=sun position=23",
@@ -61,54 +79,63 @@ const damages: {
       "snapshots SnapshotAhead snapshot=cart streamId=cart-s streamVersion=3 position=23",
       "snapshots SnapshotAhead snapshot=cart streamId=cart-u streamVersion=2 position=26",
       "snapshots SnapshotAhead snapshot=cart streamId=cart-v streamVersion=3 position=29",
+      "streams TruncationAhead streamId=cart-h streamVersion=0",
       "streams TruncationAhead streamId=cart-u streamVersion=0"
     ]
   },
   "the newest event removed and the floor raised": {
-    damage: ["DELETE FROM es.events WHERE position = 34", "UPDATE es.logs SET floor = 34"],
+    damage: ["DELETE FROM es.events WHERE position = 37", "UPDATE es.logs SET floor = 37"],
     found: [
-      "positions FloorAhead position=34"
+      "archive ArchivedMissing streamId=cart-a streamVersion=6 position=37",
+      "positions FloorAhead position=37"
     ]
   },
   "data that does not decode": {
     damage: [`UPDATE es.events SET data = '{"customer":1}' WHERE position = 27`],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=1 position=27",
       "events DataUndecodable streamId=cart-v streamVersion=1 position=27 type=Opened"
     ]
   },
   "hidden data that does not decode": {
     damage: [`UPDATE es.events SET data = '[]' WHERE position = 16`],
     found: [
+      "archive ArchivedDiffers streamId=cart-d streamVersion=2 position=16",
       "events DataUndecodable streamId=cart-d streamVersion=2 position=16 type=Added"
     ]
   },
   "data of an older shape that does not decode": {
     damage: [`UPDATE es.events SET data = '{}' WHERE position = 6`],
     found: [
+      "archive ArchivedDiffers streamId=cart-a streamVersion=5 position=6",
       "events DataUndecodable streamId=cart-a streamVersion=5 position=6 type=Added"
     ]
   },
   "data changed to other data that decodes, by a snapshot": {
     damage: [`UPDATE es.events SET data = '{"sku":"sun","quantity":7}' WHERE position = 22`],
     found: [
+      "archive ArchivedDiffers streamId=cart-s streamVersion=2 position=22",
       "snapshots SnapshotDiffers snapshot=cart streamId=cart-s streamVersion=3 position=23"
     ]
   },
   "a text that no program can have written": {
     damage: [String.raw`UPDATE es.events SET data = '{"customer":"\u0000"}' WHERE position = 27`],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=1 position=27",
       "events DataNotAllowed streamId=cart-v streamVersion=1 position=27"
     ]
   },
   "an unknown type": {
     damage: ["UPDATE es.events SET event_type = 'Moved' WHERE position = 27"],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=1 position=27",
       "events TypeUnknown streamId=cart-v streamVersion=1 position=27 type=Moved"
     ]
   },
   "a newer version of a type": {
     damage: ["UPDATE es.events SET schema_version = 2 WHERE position = 27"],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=1 position=27",
       "events TypeUnknown streamId=cart-v streamVersion=1 position=27 type=Opened"
     ]
   },
@@ -118,6 +145,7 @@ const damages: {
       "UPDATE es.events SET stream_id = 'note' WHERE position = 9"
     ],
     found: [
+      "archive ArchivedDiffers streamId=note-x streamVersion=1 position=9",
       "events NameNotAllowed streamId=note streamVersion=1 position=9",
       "events TagNotAllowed streamId=note streamVersion=1 position=9",
       "events TypeNotAllowed streamId=note streamVersion=1 position=9"
@@ -126,6 +154,7 @@ const damages: {
   "broken metadata": {
     damage: [`UPDATE es.events SET metadata = '{"actor":5}' WHERE position = 9`],
     found: [
+      "archive ArchivedDiffers streamId=note-x streamVersion=1 position=9",
       "events MetadataUndecodable streamId=note-x streamVersion=1 position=9"
     ]
   },
@@ -136,6 +165,9 @@ const damages: {
       "UPDATE es.events SET recorded_at = '1969-12-31' WHERE position = 28"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=1 position=27",
+      "archive ArchivedDiffers streamId=cart-v streamVersion=2 position=28",
+      "archive ArchivedDiffers streamId=note-x streamVersion=1 position=9",
       "events TimeAbsurd streamId=cart-v streamVersion=1 position=27",
       "events TimeAbsurd streamId=cart-v streamVersion=2 position=28",
       "events TimeAbsurd streamId=note-x streamVersion=1 position=9"
@@ -147,6 +179,7 @@ const damages: {
       "UPDATE es.events SET stream_version = 3 WHERE position = 5"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-a streamVersion=4 position=5",
       "defences ConstraintMissing object=events.events_stream_version_key",
       "versions VersionDoubled streamId=cart-a streamVersion=3 position=5",
       "versions VersionMissing streamId=cart-a streamVersion=4"
@@ -159,6 +192,8 @@ const damages: {
       "UPDATE es.events SET stream_version = 3 WHERE position = 28"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-v streamVersion=2 position=28",
+      "archive ArchivedDiffers streamId=cart-v streamVersion=3 position=29",
       "snapshots SnapshotDangling snapshot=cart streamId=cart-v streamVersion=3 position=29",
       "versions OrderBroken streamId=cart-v streamVersion=3 position=28"
     ]
@@ -170,6 +205,8 @@ const damages: {
       "UPDATE es.events SET position = 4 WHERE position = 99"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-a streamVersion=2 position=2",
+      "archive ArchivedDiffers streamId=cart-a streamVersion=3 position=4",
       "versions OrderBroken streamId=cart-a streamVersion=3 position=2"
     ]
   },
@@ -179,6 +216,7 @@ const damages: {
       "UPDATE es.events SET position = 32 WHERE position = 31"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-p streamVersion=2 position=31",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=pea position=31",
       "checkpoints ParkedDangling projection=async-sizes projectionVersion=1 key=cart-p position=31",
       "defences ConstraintMissing object=events.events_pkey",
@@ -193,13 +231,15 @@ const damages: {
       "UPDATE es.events SET position = 9223372036854775807 WHERE position = 31"
     ],
     found: [
+      "archive ArchivedDiffers streamId=cart-p streamVersion=2 position=31",
+      "archive ArchivedDiffers streamId=note-x streamVersion=1 position=9",
       "checkpoints LinkDangling projection=by-sku projectionVersion=1 key=pea position=31",
       "checkpoints ParkedDangling projection=async-sizes projectionVersion=1 key=cart-p position=31",
       "defences ConstraintMissing object=events.events_check",
       "positions PositionImpossible streamId=cart-p streamVersion=2",
       "positions PositionImpossible streamId=note-x streamVersion=1",
       "positions PositionMissing position=31",
-      "positions PositionMissing position=35 positionTo=9007199254740991",
+      "positions PositionMissing position=38 positionTo=9007199254740991",
       "positions PositionMissing position=9"
     ]
   },
@@ -209,6 +249,8 @@ const damages: {
       "UPDATE es.events SET event_id = (SELECT event_id FROM es.events WHERE position = 9) WHERE position = 31"
     ],
     found: [
+      "archive ArchivedDiffers streamId=note-x streamVersion=1 position=9",
+      "archive ArchivedMissing streamId=cart-p streamVersion=2 position=31",
       "defences ConstraintMissing object=events.events_event_id_key",
       "events EventIdDoubled position=31"
     ]
@@ -243,7 +285,7 @@ const damages: {
   },
   "checkpoints ahead": {
     damage: [
-      "UPDATE es.projection_partitions SET position = 35",
+      "UPDATE es.projection_partitions SET position = 38",
       "UPDATE es.subscriptions SET position = 1000 WHERE name = 'mails'"
     ],
     found: [
@@ -256,7 +298,7 @@ const damages: {
   "a checkpoint at another event": {
     damage: ["UPDATE es.subscriptions SET event_id = gen_random_uuid() WHERE name = 'mails'"],
     found: [
-      "checkpoints CheckpointDiffers subscription=mails position=34"
+      "checkpoints CheckpointDiffers subscription=mails position=37"
     ]
   },
   "a delivery that is never handed out": {

@@ -1,5 +1,5 @@
 /** A healthy log with something of every kind in it, and how to damage it for a moment. */
-import { Effect, Layer, Schedule, Schema } from "effect"
+import { Effect, Layer, Schedule, Schema, Stream } from "effect"
 import {
   Category,
   Decider,
@@ -13,6 +13,7 @@ import {
   RawEvent,
   Snapshot
 } from "effect-eventstore"
+import * as Archive from "effect-eventstore/Cli/Archive"
 import * as Verification from "effect-eventstore/Cli/Verification"
 import { SqlClient } from "effect/sql"
 import { inStore, until } from "../../src/Testing/internal/consuming.ts"
@@ -163,19 +164,22 @@ export const fill = ({ sql, store }: OpenedStore) =>
       )
       yield* until("a move", () => Effect.map(store.head(), (head) => head === 33))
       yield* untilState(store, "inline-sizes", ({ isApplied }) => isApplied)
-      yield* carts("a", added("inn", 5)) // 34
+      yield* carts("h", opened("hans"), added("hop", 1), added("hop", 2)) // 34 to 36
+      yield* carts("a", added("inn", 5)) // 37
       for (const { definition: { isInline, name } } of projections) if (!isInline) yield* processed(store, name)
       yield* until("mails", () =>
         Effect.map(run(PersistentSubscription.list), (list) =>
           list.find(({ name }) =>
             name === "mails"
-          )!.checkpoint >= 34))
+          )!.checkpoint >= 37))
       yield* until("something to be slow with", () =>
         Effect.map(run(PersistentSubscription.list), (list) => {
           const slow = list.find(({ name }) => name === "slow")!
           return slow.waiting + slow.inFlight === 5
         }))
     }))
+    // what readers have handled is hidden afterwards
+    yield* store.truncateBefore(Cart.stream("h"), 3)
   }))
 
 /** What a verification finds, a line for each: the check, the kind, and what it is about. How far readers came is chance. */
@@ -187,15 +191,45 @@ export const linesOf = ({ findings }: Verification.Report): ReadonlyArray<string
     return [check, kind, ...fields.map(([field, value]) => `${field}=${value}`)].join(" ")
   }).sort()
 
-export const verify = ({ sql, store }: OpenedStore, checks?: ReadonlyArray<Verification.CheckName>) =>
-  inStore(store)(Verification.report({ tables: { sql, schema: "eventstore", log: 1 }, checks, ...declared }))
+const tablesOf = ({ sql }: OpenedStore) => ({ sql, schema: "eventstore", log: 1 })
 
-/** What a verification says of a log that a superuser damaged: all of it is undone then. */
-export const afterDamage = (log: OpenedStore, damage: ReadonlyArray<string>) =>
-  Effect.flip(log.sql.withTransaction(Effect.gen(function*() {
-    const { sql } = log
+/** All that is in a log now, to be compared with later. */
+export const archive = (log: OpenedStore): Effect.Effect<Archive.Source, unknown> =>
+  Effect.gen(function*() {
+    const source = yield* Archive.fromLog(tablesOf(log))
+    const [events, streams] = yield* Effect.all([Stream.runCollect(source.events), Stream.runCollect(source.streams)])
+    return { ...source, events: Stream.fromIterable(events), streams: Stream.fromIterable(streams) }
+  })
+
+export interface Archived extends OpenedStore {
+  readonly archive: Archive.Source
+}
+
+export const verify = (log: Archived, checks?: ReadonlyArray<Verification.CheckName>) =>
+  inStore(log.store)(
+    Verification.report({ tables: tablesOf(log), archive: log.archive, checks, projections, ...declared })
+  ).pipe(Effect.provideService(SqlClient.SqlClient, log.sql))
+
+/** Lets a superuser do something to a log that nobody else can. */
+export const damage = ({ sql }: OpenedStore, statements: ReadonlyArray<string>) =>
+  sql.withTransaction(Effect.gen(function*() {
     yield* sql.unsafe("SET LOCAL session_replication_role = replica")
-    for (const statement of damage) yield* sql.unsafe(statement.replaceAll("es.", "eventstore."))
+    for (const statement of statements) yield* sql.unsafe(statement.replaceAll("es.", "eventstore."))
     yield* sql.unsafe("SET LOCAL session_replication_role = origin")
-    return yield* Effect.fail(yield* verify(log))
-  })))
+  }))
+
+/** All checks but that of projections, which needs transactions of its own. */
+const withinTransaction = Verification.CheckName.literals.filter((check) => check !== "projections")
+
+/** What a verification says of a log that was damaged: all of it is undone then. */
+export const afterDamage = (log: Archived, statements: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    let report: Verification.Report | undefined
+    const looking = Effect.gen(function*() {
+      yield* damage(log, statements)
+      report = yield* verify(log, withinTransaction)
+      return yield* Effect.fail("undo")
+    })
+    yield* Effect.catch(log.sql.withTransaction(looking), (error) => error === "undo" ? Effect.void : Effect.die(error))
+    return report!
+  })

@@ -1,7 +1,6 @@
 import { Cause, Effect, Equal, Option, Stream } from "effect"
 import * as Snapshot from "../../Snapshot/Snapshot.ts"
 import * as SnapshotStore from "../../Snapshot/SnapshotStore.ts"
-import type { EventStore } from "../../Store/EventStore.ts"
 import { StoreError } from "../../Store/StoreError.ts"
 import * as Category from "../../Stream/Category.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
@@ -25,36 +24,35 @@ const pageRows = 200
 const concurrency = 4
 
 /** Each snapshot was taken at an event that is there, and its state is what a fold of all events up to it says. */
-export const checkSnapshots =
-  (folds: ReadonlyArray<SnapshotFold>): LogCheck<EventStore | any> => (verifying, tally) => {
-    const { tables } = verifying
-    const check = folding(verifying, folds, (reason) => tally.skip(reason))
-    return Stream.unwrap(
-      Effect.map(
-        countSnapshots(tables),
-        (total) =>
-          walk("snapshots", tally, undefined as SnapshotRow | undefined, (last) =>
-            Effect.gen(function*() {
-              const snapshots = yield* selectSnapshots(tables, last, pageRows)
-              const told = yield* Effect.forEach(
-                snapshots,
-                (snapshot) => {
-                  const problem = problemOf(snapshot)
-                  return problem === undefined ? check(snapshot) : Effect.succeed(problem)
-                },
-                { concurrency }
-              )
-              tally.looked += snapshots.length
-              return {
-                found: told.filter((one) => one !== undefined),
-                done: tally.looked,
-                total: Math.max(total, tally.looked),
-                next: snapshots.length < pageRows ? Option.none() : Option.some(snapshots.at(-1))
-              }
-            }))
-      )
+export const checkSnapshots = (folds: ReadonlyArray<SnapshotFold>): LogCheck<any> => (verifying, tally) => {
+  const { tables } = verifying
+  const check = folding(verifying, folds, (reason) => tally.skip(reason))
+  return Stream.unwrap(
+    Effect.map(
+      countSnapshots(tables),
+      (total) =>
+        walk("snapshots", tally, undefined as SnapshotRow | undefined, (last) =>
+          Effect.gen(function*() {
+            const snapshots = yield* selectSnapshots(tables, last, pageRows)
+            const told = yield* Effect.forEach(
+              snapshots,
+              (snapshot) => {
+                const problem = problemOf(snapshot)
+                return problem === undefined ? check(snapshot) : Effect.succeed(problem)
+              },
+              { concurrency }
+            )
+            tally.looked += snapshots.length
+            return {
+              found: told.filter((one) => one !== undefined),
+              done: tally.looked,
+              total: Math.max(total, tally.looked),
+              next: snapshots.length < pageRows ? Option.none() : Option.some(snapshots.at(-1))
+            }
+          }))
     )
-  }
+  )
+}
 
 const nameOf = ({ name, streamId, streamVersion }: SnapshotRow): string =>
   `The snapshot ${name} of stream ${streamId} at version ${streamVersion}`

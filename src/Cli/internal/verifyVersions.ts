@@ -1,4 +1,5 @@
 import { Effect, Option } from "effect"
+import type { StoreError } from "../../Store/StoreError.ts"
 import type { LogTables } from "./logSql.ts"
 import { type LogCheck, tell, type Told, walk } from "./verifying.ts"
 import { selectAtVersion, selectHidden, selectVersions, type StreamPlace } from "./verifySql.ts"
@@ -19,7 +20,7 @@ interface Place {
  * purpose where the state of the stream hides it.
  */
 export const checkVersions: LogCheck = ({ log: { head }, tables }, tally) =>
-  walk("versions", tally, {} as Place, ({ before, isDoubled, last }) =>
+  walk<Place, StoreError, never>("versions", tally, {}, ({ before, isDoubled, last }) =>
     Effect.gen(function*() {
       const places = yield* selectVersions(tables, last, head, pageRows)
       const found: Array<Told> = []
