@@ -26,6 +26,7 @@ import { Console, Effect } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
+import { append } from "./internal/commands/append.ts"
 import { copy } from "./internal/commands/copy.ts"
 import { exportCommand } from "./internal/commands/export.ts"
 import { importCommand } from "./internal/commands/import.ts"
@@ -33,6 +34,7 @@ import { init } from "./internal/commands/init.ts"
 import { migrate } from "./internal/commands/migrate.ts"
 import { projections } from "./internal/commands/projections.ts"
 import { read } from "./internal/commands/read.ts"
+import { replay } from "./internal/commands/replay.ts"
 import { snapshots } from "./internal/commands/snapshots.ts"
 import { streams } from "./internal/commands/streams.ts"
 import { subscriptions } from "./internal/commands/subscriptions.ts"
@@ -48,6 +50,7 @@ const commands = [
   streams,
   read,
   tail,
+  append,
   projections,
   exportCommand,
   importCommand,
@@ -55,7 +58,8 @@ const commands = [
   verify,
   subscriptions,
   snapshots,
-  timers
+  timers,
+  replay
 ] as const
 
 const rootOf = (name: string) =>

@@ -1,0 +1,100 @@
+import { Effect, Option, Schema } from "effect"
+import * as EventData from "../../Event/EventData.ts"
+import * as EventMetadata from "../../Event/EventMetadata.ts"
+import * as RawEvent from "../../Event/RawEvent.ts"
+import * as Category from "../../Stream/Category.ts"
+import { type AppendInput, problemOfIssue } from "./appendInput.ts"
+import { wrongInput } from "./refusal.ts"
+
+/** Where events go, and what becomes of one before it is stored; it fails with what is wrong with the event. */
+export interface Checked {
+  readonly stream: Category.StreamRef<any, unknown, any>
+  /** Whether the application declares the category, so that its events are checked. */
+  readonly isChecked: boolean
+  /** Whether it declares others. */
+  readonly isUndeclared: boolean
+  readonly eventOf: (input: AppendInput) => Effect.Effect<EventData.EventData<unknown>, string>
+}
+
+/** How events are checked that go to a stream: by its category where that is declared, unless `raw` says otherwise. */
+export const checking = (
+  streamId: string,
+  options: {
+    readonly categories: ReadonlyArray<Category.Any>
+    readonly raw: boolean
+    readonly metadata: EventMetadata.EventMetadata
+  }
+) =>
+  Effect.gen(function*() {
+    const stream = Category.rawStream(streamId)
+    if (stream.problem !== undefined) {
+      return yield* wrongInput(`The stream name ${JSON.stringify(streamId)} ${stream.problem}`)
+    }
+    const category = options.categories.find(({ name }) => name === Category.name(stream))
+    const carried = (event: unknown, { id, metadata, tags }: AppendInput) =>
+      EventData.make(event, {
+        id,
+        tags,
+        metadata: EventMetadata.merge(options.metadata, metadata ?? EventMetadata.empty)
+      })
+    if (category === undefined || options.raw) {
+      const raw: Checked = {
+        stream,
+        isChecked: false,
+        isUndeclared: category === undefined && options.categories.length > 0,
+        eventOf: (input) => Effect.map(rawOf(input, category), (event) => carried(event, input))
+      }
+      return raw
+    }
+    if (Option.isNone(category.idOf(streamId))) {
+      return yield* wrongInput(
+        `${streamId} is no stream of the category ${category.name}: what stands behind the hyphen is no id of it`,
+        "--raw does not ask for that"
+      )
+    }
+    const checked: Checked = {
+      stream: { ...stream, category } as never,
+      isChecked: true,
+      isUndeclared: false,
+      eventOf: (input) => Effect.map(typedOf(input, category), (event) => carried(event, input))
+    }
+    return checked
+  })
+
+const rawOf = ({ data = {}, schemaVersion, type }: AppendInput, category: Category.Any | undefined) => {
+  const declared = category?.codec.types.find(({ tag }) => tag === type)?.schemaVersion ?? 1
+  return schemaVersion === undefined && declared > 1
+    ? Effect.fail(
+      `schemaVersion: ${type} is declared in ${declared} shapes, so an event that is not checked has to say which of them it has`
+    )
+    : Effect.succeed(RawEvent.make({ type, schemaVersion: schemaVersion ?? 1, data }))
+}
+
+const typedOf = (
+  { data = {}, schemaVersion, type }: AppendInput,
+  { codec: { types }, name }: Category.Any
+): Effect.Effect<unknown, string> => {
+  const found = types.find(({ tag }) => tag === type)
+  if (found === undefined) {
+    const names = types.filter(({ current }) => current !== undefined).map(({ tag }) => tag)
+    return Effect.fail(`type: ${name} has no type ${JSON.stringify(type)}; there are ${names.join(", ")}`)
+  }
+  const { current, schemaVersion: today } = found
+  if (current === undefined) return Effect.fail(`type: ${type} is read only, it is not written any more`)
+  if (schemaVersion !== undefined && schemaVersion !== today) {
+    return Effect.fail(`schemaVersion: ${type} is stored in shape ${today}; another one takes --raw`)
+  }
+  if (typeof data !== "object" || data === null || Array.isArray(data)) {
+    return Effect.fail("data: Expected an object with the fields of the event")
+  }
+  if (Object.hasOwn(data, "_tag")) return Effect.fail("data._tag: the type stands beside the data, not in it")
+  // an event that is not what it says would be found out when it is read: a field too many by nobody
+  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(current as unknown as Schema.Top))
+  return Effect.mapError(
+    decode({ ...data, _tag: type }, { onExcessProperty: "error", errors: "all" }) as Effect.Effect<
+      unknown,
+      Schema.SchemaError
+    >,
+    ({ issue }) => problemOfIssue(issue, "data")
+  )
+}

@@ -1,0 +1,239 @@
+import { Effect, Exit, Option, Result, Stream } from "effect"
+import { Argument, Flag } from "effect/cli"
+import type { EventData } from "../../../Event/EventData.ts"
+import { isEventId } from "../../../Event/EventId.ts"
+import type { EventMetadata } from "../../../Event/EventMetadata.ts"
+import { type Appended, EventStore } from "../../../Store/EventStore.ts"
+import * as Category from "../../../Stream/Category.ts"
+import type { ExpectedVersion } from "../../../Stream/ExpectedVersion.ts"
+import { type Checked, checking } from "../appendChecking.ts"
+import { type AppendInput, inputLines, jsonArgument, type Line } from "../appendInput.ts"
+import { Application } from "../application.ts"
+import { storeCommand } from "../command.ts"
+import { expected } from "../expected.ts"
+import { answer, note } from "../output.ts"
+import { during } from "../progress.ts"
+import { wrongInput } from "../refusal.ts"
+import { natural, valueOf } from "../settings.ts"
+import { counted } from "../table.ts"
+
+export const append = storeCommand(
+  "append",
+  {
+    stream: Argument.String("stream").pipe(Argument.withDescription("Its full name: cart-42")),
+    type: text(
+      "type",
+      "Type of the one event to append; without it the standard input has them, a line of JSON for each"
+    ),
+    data: text("data", "With --type: its fields, as JSON, @file or - for the standard input (else it has none)"),
+    id: text("id", "With --type: its id, a UUID, so that the same command run again stores nothing"),
+    schemaVersion: natural("schema-version", 1).pipe(
+      Flag.withDescription("With --type: the shape that data has; an event that is checked has today's"),
+      Flag.optional
+    ),
+    tag: Flag.String("tag").pipe(
+      Flag.withDescription("A tag of the events, besides those that they declare (repeatable)"),
+      Flag.atLeast(0)
+    ),
+    correlation: text("correlation", "The conversation that the events belong to"),
+    causation: text("causation", "The event or command that led to them"),
+    actor: text("actor", "Who did it"),
+    expected,
+    raw: Flag.Boolean("raw").pipe(
+      Flag.withDescription("Do not check them against the category that the application declares"),
+      Flag.withDefault(false)
+    ),
+    batch: natural("batch", 1).pipe(
+      Flag.withDescription("Append so many at a time; what was appended before a mistake stays. Else all or none"),
+      Flag.optional
+    )
+  },
+  {
+    description:
+      "Appends events to a stream, all or none. Where the application declares its category they are checked first: nothing is " +
+      "written where one does not fit.",
+    examples: [
+      { command: "eventstore append cart-42 --type Paid --data '{\"cents\": 1250}' --expected 3" },
+      {
+        command: "eventstore append cart-42 --expected no-stream < events.jsonl",
+        description:
+          "Lines of {\"type\", \"data\", \"metadata\", \"tags\", \"id\", \"schemaVersion\"}; all but the type may be left out"
+      }
+    ]
+  },
+  Effect.fnUntraced(function*(input) {
+    const { app } = yield* Application
+    const store = yield* EventStore
+    const checked = yield* checking(input.stream, {
+      categories: app.categories ?? [],
+      raw: input.raw,
+      metadata: metadataOf(input)
+    })
+    const tagged = (event: AppendInput): AppendInput =>
+      input.tag.length === 0 ? event : { ...event, tags: [...input.tag, ...event.tags ?? []] }
+    const one = yield* oneEvent(input)
+    const batch = valueOf(input.batch)
+    const expectation = input.expected
+    if (one !== undefined) {
+      if (batch !== undefined) return yield* wrongInput("--batch is for events on the standard input")
+      const event = yield* Effect.mapError(checked.eventOf(tagged(one)), (problem) => refuse(problem, checked))
+      return yield* answered(yield* store.append(checked.stream, [event], { expected: expectation }), 1, checked)
+    }
+    const lines = Stream.map(
+      yield* inputLines,
+      (line): Line => "input" in line ? { ...line, input: tagged(line.input) } : line
+    )
+    if (batch !== undefined) {
+      const appended = yield* inBatches(store, lines, checked, { batch, expected: expectation })
+      return yield* answered(appended.all, appended.count, checked)
+    }
+    const { appendBytes, appendEvents } = store.limits
+    const taken: Array<Line> = []
+    let bytes = 0
+    const isTooMuch = () => taken.length > appendEvents || bytes > 2 * appendBytes
+    yield* Stream.runForEachWhile(lines, (line) =>
+      Effect.sync(() => {
+        taken.push(line)
+        bytes += line.bytes
+        return !isTooMuch()
+      }))
+    if (isTooMuch()) {
+      return yield* wrongInput(
+        `This is more than one append takes: ${counted(appendEvents, "event")}, and ${
+          counted(appendBytes, "byte")
+        } of them`,
+        "--batch 1000 appends them in several: then some are stored where others fail"
+      )
+    }
+    const events = yield* eventsOf(taken, checked)
+    if (events.length === 0) return yield* wrongInput("There is no event on the standard input")
+    return yield* answered(
+      yield* store.append(checked.stream, events, { expected: expectation }),
+      events.length,
+      checked
+    )
+  })
+)
+
+function text(name: string, description: string) {
+  return Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
+}
+
+interface One {
+  readonly type: Option.Option<string>
+  readonly data: Option.Option<string>
+  readonly id: Option.Option<string>
+  readonly schemaVersion: Option.Option<number>
+}
+
+/** The event that the flags describe; none where the standard input has the events. */
+const oneEvent = ({ data, id, schemaVersion, type }: One) =>
+  Effect.gen(function*() {
+    if (Option.isNone(type)) {
+      const alone = Object.entries<Option.Option<unknown>>({ data, id, "schema-version": schemaVersion }).find((
+        [, given]
+      ) => Option.isSome(given))
+      return alone === undefined ? undefined : yield* wrongInput(`--${alone[0]} goes with --type`)
+    }
+    const eventId = valueOf(id)
+    if (eventId !== undefined && !isEventId(eventId)) {
+      return yield* wrongInput(`--id ${eventId} is not a lower-case UUID`)
+    }
+    const event: AppendInput = {
+      type: type.value,
+      ...(Option.isNone(data) ? {} : { data: yield* jsonArgument(data.value) }),
+      ...(eventId === undefined ? {} : { id: eventId }),
+      ...(Option.isNone(schemaVersion) ? {} : { schemaVersion: schemaVersion.value })
+    }
+    return event
+  })
+
+const metadataOf = (input: {
+  readonly correlation: Option.Option<string>
+  readonly causation: Option.Option<string>
+  readonly actor: Option.Option<string>
+}): EventMetadata => ({
+  ...(Option.isNone(input.correlation) ? {} : { correlationId: input.correlation.value }),
+  ...(Option.isNone(input.causation) ? {} : { causationId: input.causation.value }),
+  ...(Option.isNone(input.actor) ? {} : { actor: input.actor.value })
+})
+
+/** Most mistakes in an input that are named at a time. */
+const named = 5
+
+/** Checks events; refuses all where one does not fit, and names the first few of those. */
+const eventsOf = (lines: ReadonlyArray<Line>, checked: Checked, whole = "it") =>
+  Effect.gen(function*() {
+    const events: Array<EventData<unknown>> = []
+    const problems: Array<string> = []
+    for (const line of lines) {
+      const event = "problem" in line ? Result.fail(line.problem) : yield* Effect.result(checked.eventOf(line.input))
+      if (Result.isSuccess(event)) events.push(event.success)
+      else problems.push(`line ${line.line}: ${event.failure}`)
+      if (problems.length > named) break
+    }
+    if (problems.length > 0) {
+      const more = problems.length > named ? "\nand more" : ""
+      return yield* refuse(problems.slice(0, named).join("\n") + more, checked, whole)
+    }
+    return events
+  })
+
+const refuse = (problem: string, { isChecked }: Checked, whole = "it") =>
+  wrongInput(problem, `nothing of ${whole} was stored${isChecked ? "; --raw does not ask the category" : ""}`)
+
+/** What is appended so far. */
+interface SoFar {
+  readonly count: number
+  readonly all: Appended | undefined
+}
+
+/** Appends so many events at a time. Each batch expects what the one before left, unless any version will do. */
+const inBatches = <E, R>(
+  store: EventStore["Service"],
+  lines: Stream.Stream<Line, E, R>,
+  checked: Checked,
+  { batch, expected }: { readonly batch: number; readonly expected: ExpectedVersion }
+) =>
+  during({ label: `append to ${checked.stream.streamId}` }, (report) => {
+    let soFar: SoFar = { count: 0, all: undefined }
+    return Stream.grouped(lines, batch).pipe(
+      Stream.runForEach((group) =>
+        Effect.gen(function*() {
+          const events = yield* eventsOf(group, checked, "this batch")
+          const before = soFar.all
+          const appended = yield* store.append(checked.stream, events, {
+            expected: expected === "any" || before === undefined ? expected : before.version
+          })
+          const { firstPosition, firstVersion } = before ?? appended
+          soFar = { count: soFar.count + events.length, all: { ...appended, firstPosition, firstVersion } }
+          yield* report(soFar.count)
+        })
+      ),
+      Effect.onExit((exit) =>
+        Exit.isFailure(exit) && soFar.all !== undefined
+          ? note(`Stored before that: ${counted(soFar.count, "event")}, up to version ${soFar.all.version}`)
+          : Effect.void
+      ),
+      Effect.flatMap(() =>
+        soFar.all === undefined
+          ? wrongInput("There is no event on the standard input")
+          : Effect.succeed({ count: soFar.count, all: soFar.all })
+      )
+    )
+  })
+
+const answered = (appended: Appended, events: number, { isChecked, isUndeclared, stream }: Checked) =>
+  Effect.gen(function*() {
+    const { firstPosition, firstVersion, position, version } = appended
+    yield* answer(
+      { streamId: stream.streamId, events, firstVersion, version, firstPosition, position, checked: isChecked },
+      () =>
+        `${stream.streamId}: ${counted(events, "event")}, ${placeOf("version", firstVersion, version)}, ` +
+        placeOf("position", firstPosition, position)
+    )
+    if (isUndeclared) yield* note(`The application declares no category ${Category.name(stream)}: nothing was checked.`)
+  })
+
+const placeOf = (what: string, first: number, last: number): string =>
+  first === last ? `${what} ${last}` : `${what}s ${first} to ${last}`
