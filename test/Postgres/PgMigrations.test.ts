@@ -2,7 +2,16 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { PGlite } from "@electric-sql/pglite"
 import { Effect, Redacted, Stream } from "effect"
-import { Category, EventStore, PgEventStore, PgliteEventStore, PgMigrations } from "effect-eventstore"
+import {
+  Category,
+  EventStore,
+  PgEventStore,
+  PgliteEventStore,
+  PgMigrations,
+  Projection,
+  Rehearsal
+} from "effect-eventstore"
+import { SqlClient } from "effect/sql"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { complete, makeInline, makeVersion } from "../../src/Testing/internal/projectionStorageVersion.ts"
@@ -53,6 +62,10 @@ const useProjections = (store: Store) =>
     yield* projections.resume(id)
     assert.strictEqual((yield* projections.documents.read(name, ["k"]))!.found.get("k"), "1")
     assert.strictEqual((yield* projections.documents.page(id, { prefix: "k", after: "", limit: 9 })).length, 1)
+    assert.deepStrictEqual(yield* projections.links.list(id, { after: undefined, limit: 9 }), [{
+      key: "k",
+      position: 2
+    }])
     const links = { direction: "forward", from: 1, to: 9, limit: 9, bytes: 1000 } as const
     assert.strictEqual((yield* projections.links.page(id, "k", links)).events.length, 1)
     assert.deepStrictEqual(yield* projections.links.keys(id, { prefix: "", after: "", limit: 9 }), [{
@@ -69,6 +82,7 @@ const useProjections = (store: Store) =>
     const next = yield* makeVersion(store, { name, version: 2 })
     const [first] = yield* next.own("a")
     yield* next.move(first!, 1, { isCaughtUp: true })
+    assert.isTrue(yield* projections.indexWith(next.id, Effect.void))
     assert.isTrue(yield* projections.completeWith(next.id, { isSwitching: true }, () => Effect.void))
     assert.strictEqual(yield* projections.rollBack(name), 1)
     assert.strictEqual(yield* projections.switchTo(next.id), "switched")
@@ -340,6 +354,19 @@ describe("PgMigrations", () => {
       assert.strictEqual((yield* second.append(Category.rawStream("x-1"), [])).position, 0)
       yield* useProjections(store)
       yield* useSnapshots(store, "a")
+      const rehearse = (projection: Projection.Any) =>
+        Effect.scoped(Effect.flatMap(Rehearsal.make(projection), ({ status }) => status)).pipe(
+          Effect.provideService(EventStore, store),
+          Effect.provideService(SqlClient.SqlClient, sql)
+        )
+      const byText = Projection.links("by-text", { from: Notes, key: ({ event }) => event.text })
+      assert.strictEqual((yield* rehearse(byText)).position, yield* store.head())
+      const inTables = Projection.make("tables", {
+        from: Notes,
+        setup: () => Effect.void,
+        handle: { Noted: () => Effect.void }
+      })
+      assert.match((yield* Effect.flip(rehearse(inTables))).message, /permission denied for database/)
 
       // nothing else
       const tables = yield* owner.sql<{ name: string }>`
