@@ -73,7 +73,7 @@ export interface RehearseOptions<out R = never> {
   readonly from?: number | undefined
   /** The last position. Default: where the live version is when it is begun, or the head of the log where there is none. */
   readonly to?: number | undefined
-  /** As of a time, instead of `to`: up to the first event that was recorded then or later, without that. */
+  /** As of a time, instead of `to`: up to the first of its events that was recorded then or later, without that. */
   readonly until?: DateTime.Utc | undefined
   /** Most stored events of a transaction. Default 2000. */
   readonly batch?: number | undefined

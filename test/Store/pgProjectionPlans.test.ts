@@ -179,6 +179,10 @@ const statements: Record<string, { readonly statement: Statement; readonly looks
     statement: LinksSql.linksPage(schema, 1, 1, "k3", { ...page, direction: "backward", from: 20000, to: 1 }),
     looks: 250
   },
+  "a page of all links": {
+    statement: LinksSql.visibleLinks(schema, 1, 1, { after: { key: "k3", position: 1 }, limit: 100 }),
+    looks: 350
+  },
   "a page of parked events": {
     statement: ParkedSql.parkedEvents(schema, 1, 1, { key: undefined, after: 100, limit: 100 }),
     looks: 450

@@ -1,5 +1,5 @@
 import { DateTime, Effect } from "effect"
-import * as LogFilter from "../../Store/LogFilter.ts"
+import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { LogStorage } from "../../Store/LogStorage.ts"
 import type { ProjectionState, RehearsedProjection } from "../../Store/ProjectionStorage.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
@@ -34,12 +34,16 @@ export const toAsked = ({ from, to, until }: RehearseOptions<any>): Effect.Effec
 export const positionOf = ({ partitions }: ProjectionState): number =>
   Math.min(...partitions.map(({ position }) => position))
 
-/** Where it begins, and up to where it is built. `versions` are those of the projection. */
+/** Where it begins, and up to where it is built. */
 export const toRange = (
   storage: LogStorage,
   { from, to, until }: Asked,
-  definition: Definition,
-  versions: ReadonlyArray<ProjectionState>
+  { definition, filter, versions }: {
+    readonly definition: Definition
+    readonly filter: LogFilter
+    /** Those of the projection. */
+    readonly versions: ReadonlyArray<ProjectionState>
+  }
 ): Effect.Effect<
   { readonly start: { readonly position: number; readonly eventId: string | null }; readonly target: number },
   InvalidInput | StoreError
@@ -54,7 +58,7 @@ export const toRange = (
     }
     const start = yield* placeOf(storage, begin)
     const live = versions.find(({ isLive }) => isLive)
-    const target = to ?? (until === null ? live && positionOf(live) : yield* firstSince(storage, until)) ?? head
+    const target = to ?? (until === null ? live && positionOf(live) : yield* firstSince(storage, filter, until)) ?? head
     if (target > head) return yield* refuse("to", `is ${target}, but the log ends at position ${head}`)
     if (target >= start.position) return { start, target }
     return from === null && to === null
@@ -62,11 +66,18 @@ export const toRange = (
       : yield* refuse(from === null ? "to" : "from", `leaves nothing: from ${start.position + 1} to ${target}`)
   })
 
-/** The position before the first event that was recorded at a time or later; `undefined` where there is none. */
-const firstSince = (storage: LogStorage, until: number): Effect.Effect<number | undefined, StoreError> =>
+/**
+ * The position before the first event that was recorded at a time or later, `undefined` where there is none. What it does not
+ * handle does not count: clocks go wrong, and those of others are no reason to end early.
+ */
+const firstSince = (
+  storage: LogStorage,
+  filter: LogFilter,
+  until: number
+): Effect.Effect<number | undefined, StoreError> =>
   Effect.map(
     storage.logPage(
-      { ...LogFilter.everything, recordedFrom: until },
+      { ...filter, recordedFrom: Math.max(until, filter.recordedFrom ?? until) },
       { direction: "forward", from: 1, to: Number.MAX_SAFE_INTEGER, limit: 1, bytes: 1 }
     ),
     ({ events: [first] }) => first && first.position - 1

@@ -112,7 +112,7 @@ const register = (
     const [before] = yield* steadily(name, projections.states(storedName(name), StorageTime.of(clock)))
     const registering = Effect.gen(function*() {
       const versions = yield* projections.states(projection, StorageTime.of(clock))
-      const { start, target } = yield* toRange(store.storage, asked, definition, versions)
+      const { start, target } = yield* toRange(store.storage, asked, { definition, filter, versions })
       return yield* Effect.uninterruptible(projections.register(
         {
           name: storedName(name),

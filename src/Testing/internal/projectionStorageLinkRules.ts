@@ -66,6 +66,25 @@ export const projectionStorageLinkRules: Rules = (rule) => {
     equal(yield* keys(version.id, { prefix: "", after: "", limit: 10 }), [{ key: "k", count: 2 }])
   })
 
+  rule("lists all links page by page, by key and position, but those to hidden events", function*(store) {
+    const { at, stream, version } = yield* withNotes(store, 5)
+    const { add, list } = storageOf(store).links
+    const links = [["\u{10000}", 2], ["a", 2], ["a", 5], ["b", 3], ["\uffff", 4]] as const
+    const sorted = [["a", 2], ["a", 5], ["b", 3], ["\uffff", 4], ["\u{10000}", 2]] as const
+    const linksOf = (pairs: ReadonlyArray<readonly [string, number]>) =>
+      pairs.map(([key, n]) => ({ key, position: at(n) }))
+    yield* add(version.id, linksOf([...links, ["hidden", 1]]))
+    yield* store.truncateBefore(stream, 2)
+    equal(yield* list(version.id, { after: undefined, limit: 10 }), linksOf(sorted))
+    const paged: Array<{ readonly key: string; readonly position: number }> = []
+    for (let more = true; more;) {
+      const page = yield* list(version.id, { after: paged.at(-1), limit: 2 })
+      paged.push(...page)
+      more = page.length === 2
+    }
+    equal(paged, linksOf(sorted))
+  })
+
   rule("leaves hidden events out", function*(store) {
     const { at, stream, version } = yield* withNotes(store, 4)
     const gone = freshStream()

@@ -51,6 +51,7 @@ const versionRules: Rules = (rule) => {
     const { partitions, ...version } = state
     equal(version, {
       ...definition,
+      startPosition: 42,
       isLive: true,
       isSetUp: false,
       stage: "building",
@@ -68,6 +69,23 @@ const versionRules: Rules = (rule) => {
       equal(part, { partition, position: 42, eventId, owner: null, isCaughtUp: false, handled: 0, rate: 0 })
     }
     equal(yield* storageOf(store).states(definition.name, begin), [{ id, ...state }])
+  })
+
+  rule("knows what a version rehearses", function*(store) {
+    const rehearsal = {
+      projection: "sums",
+      version: 7,
+      from: null,
+      to: 9,
+      until: 1_700_000_000_123,
+      target: 9,
+      isTemporary: true
+    }
+    const definition = definitionOf(freshProjection(), { rehearsal })
+    const known = yield* storageOf(store).register(definition, 1, { position: 0, eventId: null })
+    equal(known.rehearsal, rehearsal)
+    equal(known.filter, definition.filter)
+    equal(yield* storageOf(store).states(definition.name, undefined), [known])
   })
 
   rule("leaves a version as it is where it is made known once more, and says what is known", function*(store) {
