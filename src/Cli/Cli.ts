@@ -28,6 +28,7 @@ import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
 import { append } from "./internal/commands/append.ts"
 import { copy } from "./internal/commands/copy.ts"
+import { event } from "./internal/commands/event.ts"
 import { exportCommand } from "./internal/commands/export.ts"
 import { importCommand } from "./internal/commands/import.ts"
 import { init } from "./internal/commands/init.ts"
@@ -51,6 +52,7 @@ const commands = [
   read,
   tail,
   append,
+  event,
   projections,
   exportCommand,
   importCommand,

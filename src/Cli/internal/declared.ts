@@ -1,4 +1,5 @@
 import { Effect } from "effect"
+import type * as Projection from "../../Projection/Projection.ts"
 import type { AnyDecider, App } from "../App.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
 
@@ -12,6 +13,18 @@ export const deciderOf = (app: App, category: string): Effect.Effect<AnyDecider,
       `The application declares no decider of the category ${category}`,
       `App.make({ deciders: [...] }) in the configuration; declared are ${
         listOf((app.deciders ?? []).map((decider) => decider.category.name))
+      }`
+    )
+  })
+
+/** A projection, as the application declares it. */
+export const projectionOf = (app: App, name: string): Effect.Effect<Projection.Any, Refused> =>
+  Effect.suspend(() => {
+    const found = app.projections?.find(({ definition }) => definition.name === name)
+    return found !== undefined ? Effect.succeed(found) : wrongInput(
+      `The application declares no projection ${name}`,
+      `App.make({ projections: [...] }) in the configuration; declared are ${
+        listOf((app.projections ?? []).map(({ definition }) => definition.name))
       }`
     )
   })

@@ -1,8 +1,10 @@
 import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Projection from "../../../Projection/Projection.ts"
+import { Application } from "../application.ts"
 import { group, storeCommand } from "../command.ts"
 import { confirm, yes } from "../confirming.ts"
+import { projectionOf } from "../declared.ts"
 import { answer, answerRows, note, Output } from "../output.ts"
 import { parkedText } from "../parkedText.ts"
 import {
@@ -13,7 +15,10 @@ import {
   statusJson,
   statusLines
 } from "../projectionRows.ts"
+import { rebuildFlags } from "../rebuildFlags.ts"
 import { answerIsNo, wrongInput } from "../refusal.ts"
+import { runJobs } from "../replaying.ts"
+import { rebuildJob } from "../replayProjection.ts"
 import { natural, valueOf } from "../settings.ts"
 import { counted, tableOf } from "../table.ts"
 import { showing, watch } from "../watching.ts"
@@ -273,6 +278,29 @@ const rollback = storeCommand(
   })
 )
 
+const rebuild = storeCommand(
+  "rebuild",
+  { name, ...rebuildFlags },
+  {
+    description:
+      "Builds the version that the application declares beside the live one, and switches to it when it is ready: raise its version first. The same as eventstore replay.",
+    examples: [
+      { command: "eventstore projections rebuild totals" },
+      { command: "eventstore projections rebuild totals --no-switch" }
+    ]
+  },
+  Effect.fnUntraced(function*({ keepGoing, name, partitions, switch: isSwitching, yes }) {
+    const { app } = yield* Application
+    const projection = yield* projectionOf(app, name)
+    const job = yield* rebuildJob(projection, {
+      isSwitching,
+      partitions: Option.getOrElse(partitions, () => 1),
+      isKeepingOn: keepGoing
+    })
+    yield* runJobs([job], { yes })
+  })
+)
+
 const parked = storeCommand(
   "parked",
   {
@@ -371,6 +399,7 @@ export const projections = group("projections", "Lists, shows and operates proje
     repartition,
     switchTo,
     rollback,
+    rebuild,
     parked,
     replayParked,
     discardParked

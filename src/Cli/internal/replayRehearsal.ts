@@ -1,0 +1,116 @@
+import { Clock, Effect } from "effect"
+import type * as Projection from "../../Projection/Projection.ts"
+import * as Rehearsal from "../../Projection/Rehearsal.ts"
+import type { EventStore } from "../../Store/EventStore.ts"
+import { differenceText } from "./differenceText.ts"
+import { note, Output } from "./output.ts"
+import { during, type Progress } from "./progress.ts"
+import type { Range } from "./replayRange.ts"
+import { counted, numberOf } from "./table.ts"
+
+export interface RehearsalOptions {
+  readonly range: Range
+  /** The name under which it is kept. */
+  readonly keep: string | undefined
+  readonly ignore: ReadonlyArray<string>
+  /** Most rows of each kind of difference. */
+  readonly rows: number
+  readonly isKeepingOn: boolean
+}
+
+/** What became of a rehearsal. */
+export interface Rehearsed {
+  readonly name: string
+  readonly kind: "rehearsal"
+  readonly version: number
+  readonly position: number
+  readonly handled: number
+  readonly parkedEvents: number
+  readonly seconds: number
+  /** The name under which it was kept, and the database schema of its tables. */
+  readonly kept: string | null
+  readonly schema: string | null
+  /** `null` where no version is live. */
+  readonly difference: Rehearsal.Difference | null
+}
+
+/** Builds a projection once more, and compares it with the live one. */
+export const rehearse = (
+  projection: Projection.Any,
+  { ignore, isKeepingOn, keep, range, rows }: RehearsalOptions
+): Effect.Effect<Rehearsed, unknown, EventStore | Output | Progress> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { name, version } = projection.definition
+    const clock = yield* Clock.Clock
+    const startedAt = clock.currentTimeMillisUnsafe()
+    const before = keep === undefined ? undefined : (yield* Rehearsal.list).find((known) => known.name === keep)
+    let reached = before?.position ?? (range.from ?? 1) - 1
+    const [rehearsal, difference] = yield* during(
+      { label: `${name} version ${version}, dry run`, total: before?.target, done: reached },
+      (report) => {
+        const onProgress = ({ position, target }: Rehearsal.RehearsalProgress) => {
+          reached = position
+          return report(position, target)
+        }
+        return Effect.gen(function*() {
+          // what it needs besides the store is what the application declares, and is there
+          const rehearsal = yield* Rehearsal.make(projection, {
+            name: keep,
+            from: range.from,
+            to: range.to,
+            until: range.until,
+            giveUp: isKeepingOn ? "park" : "stop",
+            onProgress
+          })
+          const difference = yield* rehearsal.difference({ ignore, limit: rows, onProgress }).pipe(
+            // nobody ran it yet
+            Effect.catchTag("ProjectionNotFound", () => Effect.succeed(null))
+          )
+          return [rehearsal, difference] as const
+        })
+      }
+    ).pipe(
+      Effect.onInterrupt(() =>
+        note(
+          keep === undefined
+            ? `${name}: stopped at position ${numberOf(reached)}; nothing of it is left`
+            : `${name}: stopped at position ${numberOf(reached)}; the same command goes on from there`
+        )
+      )
+    )
+    const { handled, parkedEvents, position } = yield* rehearsal.status
+    return {
+      name,
+      kind: "rehearsal",
+      version,
+      position,
+      handled,
+      parkedEvents,
+      seconds: (clock.currentTimeMillisUnsafe() - startedAt) / 1000,
+      kept: keep ?? null,
+      schema: keep === undefined ? null : rehearsal.schema,
+      difference
+    } satisfies Rehearsed as Rehearsed
+  })) as Effect.Effect<Rehearsed, unknown, EventStore | Output | Progress>
+
+export const rehearsedText = (
+  { difference, handled, kept, name, parkedEvents, position, schema, seconds, version }: Rehearsed,
+  paint: Output["Service"]["paint"]
+): string =>
+  [
+    difference === null
+      ? `${name}: version ${version} built anew to position ${
+        numberOf(position)
+      }; no version is live to compare it with`
+      : differenceText(difference, paint),
+    paint(
+      "dim",
+      `  ${counted(handled, "event")} handled in ${seconds.toFixed(1)} s${
+        parkedEvents === 0 ? "" : `, ${counted(parkedEvents, "event")} set aside`
+      }${
+        kept === null
+          ? "; nothing of it is kept"
+          : `; kept as ${kept}${schema === null ? "" : `, tables in the database schema ${schema}`}`
+      }`
+    )
+  ].join("\n")
