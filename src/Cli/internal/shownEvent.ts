@@ -1,4 +1,5 @@
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Option } from "effect"
+import type { EventId } from "../../Event/EventId.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import { everything } from "../../Store/LogFilter.ts"
@@ -75,9 +76,16 @@ const toShown = (
   parts: 1
 })
 
+/** One event by its id, as it is stored; `undefined` where there is none, or it is hidden. */
+export const eventById = (store: EventStore["Service"], eventId: EventId) =>
+  Effect.map(
+    store.storage.event(eventId),
+    (found): Shown | undefined => Option.isSome(found) ? toShown(found.value, found.value) : undefined
+  )
+
 /** One event by its place, as it is stored; `undefined` where there is none, or it is hidden. */
 export const eventAt = (store: EventStore["Service"], position: number) =>
   Effect.map(
     store.storage.logPage(everything, { direction: "forward", from: position, to: position, limit: 1, bytes: 1 }),
-    ({ events: [stored] }) => stored && toShown(stored, stored)
+    ({ events: [stored] }): Shown | undefined => stored && toShown(stored, stored)
   )
