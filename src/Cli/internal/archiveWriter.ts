@@ -62,9 +62,12 @@ export const write = <E, R>(target: string, content: {
           failed
         )
         yield* syncDirectory(directory)
-        yield* refuseExisting
-        yield* Effect.mapError(fs.rename(directory, full), failed)
-        yield* syncDirectory(parent)
+        // a rename that is under way when its directory is removed would leave a part of the archive
+        yield* Effect.uninterruptible(Effect.gen(function*() {
+          yield* refuseExisting
+          yield* Effect.mapError(fs.rename(directory, full), failed)
+          yield* syncDirectory(parent)
+        }))
         return manifest
       }))
 
