@@ -37,6 +37,7 @@ import { projections } from "./internal/commands/projections.ts"
 import { read } from "./internal/commands/read.ts"
 import { replay } from "./internal/commands/replay.ts"
 import { snapshots } from "./internal/commands/snapshots.ts"
+import { state } from "./internal/commands/state.ts"
 import { streams } from "./internal/commands/streams.ts"
 import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { tail } from "./internal/commands/tail.ts"
@@ -61,7 +62,8 @@ const commands = [
   subscriptions,
   snapshots,
   timers,
-  replay
+  replay,
+  state
 ] as const
 
 const rootOf = (name: string) =>
