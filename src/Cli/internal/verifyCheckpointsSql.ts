@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { LogTables } from "./logSql.ts"
-import { query, type Values } from "./verifySql.ts"
+import { queryPage, type Values } from "./verifySql.ts"
 
 /** Position of the newest event there has ever been. */
 const head = `GREATEST(
@@ -58,7 +58,7 @@ export const selectPartitions = (
   limit: number
 ): Effect.Effect<ReadonlyArray<PartitionRow>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT p.version_id::int4, v.name::text, v.version::int4, p.partition::int4, ${checkpointColumns("p")}
@@ -87,7 +87,7 @@ export const selectSubscriptions = (
   limit: number
 ): Effect.Effect<ReadonlyArray<SubscriptionRow>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT s.subscription_id::int4, s.name::text, s.lowest::float8, (
@@ -144,7 +144,7 @@ export const selectDeliveries = (
   limit: number
 ): Effect.Effect<ReadonlyArray<Reference>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT d.subscription_id::int4, s.name::text, 0, COALESCE(d.order_key, '')::text, d.position::float8,
@@ -168,7 +168,7 @@ export const selectKept = (
 ): Effect.Effect<ReadonlyArray<Reference>, StoreError> => {
   const key = table === "links" ? "link_key" : "order_key"
   return Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT k.version_id::int4, v.name::text, v.version::int4, k.${key}::text, k.position::float8,
@@ -199,7 +199,7 @@ export const selectTimers = (
   limit: number
 ): Effect.Effect<ReadonlyArray<TimerRow>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT t.owner::text, t.timer_key::text, t.name::text, EXISTS (

@@ -6,10 +6,18 @@ import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import * as Category from "../../Stream/Category.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import { type LogCheck, tell, type Told, type Verifying, walk } from "./verifying.ts"
-import { type EventRow, type IdPlace, selectEvents, selectIds, selectLargeEvent, selectWithId } from "./verifySql.ts"
+import {
+  type EventRow,
+  type IdPlace,
+  selectEvents,
+  selectIds,
+  selectLargeEvent,
+  selectNext,
+  selectWithId
+} from "./verifySql.ts"
 
 const idsAtATime = 20_000
-const eventsAtATime = 1000
+const positionsAtATime = 1000
 
 /** Each event is one that the store could have written, and decodes where its category is known: hidden ones, too. */
 export const checkEvents = (categories: ReadonlyArray<Category.Any>): LogCheck<any> => (verifying, tally) => {
@@ -17,30 +25,31 @@ export const checkEvents = (categories: ReadonlyArray<Category.Any>): LogCheck<a
   const decode = decoding(categories)
   return Stream.concat(
     checkIds(verifying, tally),
-    walk("events", tally, undefined as EventRow | undefined, (last) =>
+    walk("events", tally, 1, (from) =>
       Effect.gen(function*() {
-        const events = yield* selectEvents(tables, last, head, eventsAtATime)
+        const to = Math.min(from - 1 + positionsAtATime, head)
+        const events = to < from ? [] : yield* selectEvents(tables, { from, to })
         const found: Array<Told> = []
         for (const row of events) {
           const event = row.isLarge ? yield* selectLargeEvent(tables, row) : row
           if (event === undefined) continue
           tally.looked++
-          let isSound = true
-          for (const told of problemsOf(event, now)) {
-            found.push(told)
-            isSound = false
-          }
+          const problems = problemsOf(event, now)
+          found.push(...problems)
           // what has no readable text has nothing to decode
-          if (!isSound) continue
+          if (problems.length > 0) continue
           const problem = decode(event, (reason) => tally.skip(reason))
           const told = problem === undefined ? undefined : yield* problem
           if (told !== undefined) found.push(told)
         }
+        // what follows on nothing may be far away
+        const next = events.length > 0 ? to + 1 : (yield* selectNext(tables, to)).position ?? head + 1
+        const isEnd = next > head
         return {
           found,
-          done: head + Math.max(0, events.at(-1)?.position ?? head),
+          done: head + (isEnd ? head : next - 1),
           total: 2 * head,
-          next: events.length < eventsAtATime ? Option.none() : Option.some(events.at(-1))
+          next: isEnd ? Option.none() : Option.some(next)
         }
       }))
   )

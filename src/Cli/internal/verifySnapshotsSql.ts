@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { LogTables } from "./logSql.ts"
-import { query } from "./verifySql.ts"
+import { query, queryPage } from "./verifySql.ts"
 
 /** A snapshot without its state, and what stands where it was taken, as of one time. */
 export interface SnapshotRow {
@@ -29,7 +29,7 @@ export const selectSnapshots = (
   limit: number
 ): Effect.Effect<ReadonlyArray<SnapshotRow>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT n.stream_id::text, n.name::text, n.schema_version::int4, n.stream_version::float8, n.position::float8,

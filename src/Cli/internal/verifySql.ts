@@ -17,8 +17,31 @@ export const query = (
   Effect.mapError(
     // planned for these values: which index is the right one depends on them, and a page is worth the while
     sql.unsafe(text.replaceAll("{tables}", toSql(schema)), params).valuesUnprepared,
-    (error: SqlError.SqlError) =>
-      new StoreError({ operation: "verify", isRetryable: error.isRetryable, outcome: "not-stored", cause: error })
+    toStoreError
+  )
+
+const toStoreError = (error: SqlError.SqlError): StoreError =>
+  new StoreError({ operation: "verify", isRetryable: error.isRetryable, outcome: "not-stored", cause: error })
+
+/**
+ * Runs a statement that takes the next rows of an index. Of a table that was never analysed, as all are on PGlite, the database
+ * takes few rows for granted, and would read and sort all that are left for each page.
+ */
+export const queryPage = (
+  tables: LogTables,
+  text: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<Values>, StoreError> =>
+  Effect.mapError(
+    tables.sql.withTransaction(Effect.andThen(
+      query(
+        tables,
+        "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)",
+        []
+      ),
+      query(tables, text, params)
+    )),
+    (error) => error._tag === "StoreError" ? error : toStoreError(error)
   )
 
 /** What the log is when a verification begins. */
@@ -166,7 +189,7 @@ export interface StreamPlace {
   readonly row: string
 }
 
-/** A page of all streams by version: a range of events_stream_version_key. */
+/** A page of all streams by version: a range of events_stream_version_key, which no other condition is to make less attractive. */
 export const selectVersions = (
   tables: LogTables,
   after: StreamPlace | undefined,
@@ -174,12 +197,12 @@ export const selectVersions = (
   limit: number
 ): Effect.Effect<ReadonlyArray<StreamPlace>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT e.stream_id::text, e.stream_version::float8, e.position::float8, e.ctid::text
       FROM {tables}.events e
-      WHERE e.log_id = $1::int4 AND e.position <= $2::int8${
+      WHERE e.log_id = $1::int4 AND e.position + 0 <= $2::int8${
         after === undefined
           ? ""
           : `
@@ -252,7 +275,7 @@ export interface IdPlace {
   readonly row: string
 }
 
-/** A page of event ids: a range of events_event_id_key. */
+/** A page of event ids: a range of events_event_id_key, as in {@link selectVersions}. */
 export const selectIds = (
   tables: LogTables,
   after: IdPlace | undefined,
@@ -260,12 +283,12 @@ export const selectIds = (
   limit: number
 ): Effect.Effect<ReadonlyArray<IdPlace>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT e.event_id::text, e.position::float8, e.ctid::text
       FROM {tables}.events e
-      WHERE e.log_id = $1::int4 AND e.position <= $2::int8${
+      WHERE e.log_id = $1::int4 AND e.position + 0 <= $2::int8${
         after === undefined ? "" : `
         AND (e.event_id, e.position, e.ctid) > ($4::uuid, $5::int8, $6::text::tid)`
       }
@@ -319,12 +342,10 @@ const toEvent = (row: Values): EventRow => ({
   isLarge: row[11]
 })
 
-/** A page of the log by position: a range of events_pkey. */
+/** The events at some positions (inclusive), of several at one position all: a range of events_pkey. */
 export const selectEvents = (
   tables: LogTables,
-  after: Pick<EventRow, "position" | "row"> | undefined,
-  head: number,
-  limit: number
+  range: { readonly from: number; readonly to: number }
 ): Effect.Effect<ReadonlyArray<EventRow>, StoreError> =>
   Effect.map(
     query(
@@ -338,18 +359,9 @@ export const selectEvents = (
       },
         ${isLarge}
       FROM {tables}.events e
-      WHERE e.log_id = $1::int4 AND e.position <= $2::int8${
-        after === undefined ? "" : `
-        AND (e.position, e.ctid) > ($4::int8, $5::text::tid)`
-      }
-      ORDER BY e.position, e.ctid
-      LIMIT $3::int8`,
-      [
-        tables.log,
-        BigInt(head),
-        BigInt(limit),
-        ...(after === undefined ? [] : [BigInt(after.position), after.row])
-      ]
+      WHERE e.log_id = $1::int4 AND e.position >= $2::int8 AND e.position <= $3::int8
+      ORDER BY e.position`,
+      [tables.log, BigInt(range.from), BigInt(range.to)]
     ),
     (rows) => rows.map(toEvent)
   )
@@ -387,7 +399,7 @@ export const selectStates = (
   limit: number
 ): Effect.Effect<ReadonlyArray<StateRow>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT s.stream_id::text, s.rows::float8, s.truncated_before::float8, s.metadata::text[], COALESCE((
