@@ -1,4 +1,5 @@
 import { DateTime } from "effect"
+import { factLines, type Facts } from "./facts.ts"
 import type { Output } from "./output.ts"
 import { prettyJson } from "./prettyJson.ts"
 import type { Shown } from "./shownEvent.ts"
@@ -26,7 +27,7 @@ export const eventLine = (shown: Shown): string =>
 export const eventBlock = (shown: Shown, { paint }: Pick<Output["Service"], "paint">): string => {
   const { event, metadata, tags } = shown
   const { actor, causationId, correlationId, fields, traceparent } = metadata
-  const facts: ReadonlyArray<readonly [string, string | undefined]> = [
+  const facts: Facts = [
     ["id", shown.eventId],
     ["recorded", DateTime.formatIso(shown.recordedAt)],
     ["correlation", correlationId],
@@ -38,9 +39,7 @@ export const eventBlock = (shown: Shown, { paint }: Pick<Output["Service"], "pai
   ]
   return [
     headOf(shown, paint),
-    ...facts.flatMap(([name, value]) =>
-      value === undefined ? [] : [`  ${paint("dim", name.padEnd(12))}${printable(value)}`]
-    ),
+    ...factLines(facts, paint, "  "),
     `  ${paint("dim", "data")}`,
     ...prettyJson(event.data, paint).split("\n").map((line) => `    ${line}`)
   ].join("\n")
