@@ -1,11 +1,16 @@
 /**
  * Examples that cannot rot: type-checks every `ts` block of the docstrings in `src/`, of `README.md` and of `docs/`, and
  * runs those of the README and of `docs/` that are marked `ts run`. A block is a module of its own. Where a `text` block follows
- * one that is run, that is what it has to print.
+ * one that is run, that is what it has to print. Pages that have `sh run` blocks are typed in (see `typed.ts`).
+ *
+ * With paths of files it looks at these alone.
  */
+import { Effect, Exit, Scope } from "effect"
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join, sep } from "node:path"
+import * as PostgresServer from "../test/support/PostgresServer.ts"
+import { isTyped, runPages } from "./typed.ts"
 
 const root = join(import.meta.dirname, "..")
 const temp = join(root, "temp", "doctest")
@@ -60,8 +65,11 @@ const isRight = (block: Block): boolean => {
   return false
 }
 
-const blocks = globSync(["src/**/*.ts", "README.md", "docs/**/*.md"], { cwd: root })
-  .map((file) => file.split(sep).join("/")).sort().flatMap(blocksOf)
+const wanted = process.argv.slice(2)
+const files = globSync(["src/**/*.ts", "README.md", "docs/**/*.md"], { cwd: root })
+  .map((file) => file.split(sep).join("/")).sort()
+  .filter((file) => wanted.length === 0 || wanted.includes(file))
+const blocks = files.flatMap(blocksOf)
 
 rmSync(temp, { recursive: true, force: true })
 mkdirSync(temp, { recursive: true })
@@ -76,5 +84,15 @@ writeFileSync(
 const typed = blocks.length === 0 || node("node_modules/typescript/bin/tsc", "-p", temp) !== undefined
 const failed = typed ? blocks.filter((block) => block.run && !isRight(block)) : []
 for (const block of failed) console.error(`${block.source}:${block.line} failed when run`)
-console.log(`${blocks.length} examples type-checked, ${blocks.filter((block) => block.run).length} to run`)
-if (!typed || failed.length > 0) process.exitCode = 1
+const scope = Scope.makeUnsafe()
+const pages = files.filter((file) => file.endsWith(".md") && isTyped(file))
+const server = () => Effect.runPromise(Scope.provide(PostgresServer.make(), scope))
+let started: ReturnType<typeof server> | undefined
+const problems = await runPages(pages, {
+  database: async () => Effect.runPromise((await (started ??= server())).createDatabase)
+}).finally(() => void Effect.runPromise(Scope.close(scope, Exit.void)))
+for (const problem of problems) console.error(problem)
+
+const run = blocks.filter((block) => block.run).length
+console.log(`${blocks.length} examples type-checked, ${run} to run, ${pages.length} pages typed in`)
+if (!typed || failed.length > 0 || problems.length > 0) process.exitCode = 1
