@@ -34,6 +34,11 @@ cup 1, tea 2, paid 1800
 checked out again: 0 events, version 4
 too late: AlreadyCheckedOut`,
 
+  cli: `
+cart-42: 1 event, version 2, position 2
+stream   version  status
+cart-42        2  active`,
+
   cluster: `
 orders: 500, sold: 100, different tickets: 100
 ordered twice: 7, repeated: true
