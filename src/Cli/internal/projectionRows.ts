@@ -112,7 +112,7 @@ export const parkedColumns: ReadonlyArray<Column<ParkedRow>> = [
   { title: "parked", value: ({ parkedAt }) => parkedAt },
   {
     title: "error",
-    value: ({ error, isReplayWanted, position: _ }) =>
+    value: ({ error, isReplayWanted }) =>
       `${isReplayWanted ? "(to be replayed) " : ""}${error ?? "waits behind an earlier one of its key"}`,
     isRest: true,
     style: ({ error }) => error === null ? "dim" : "red"

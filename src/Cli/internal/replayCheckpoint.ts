@@ -40,7 +40,7 @@ export const readCheckpoint = (path: string): Effect.Effect<Checkpoint | undefin
       (error) => wrongInput(`The checkpoint ${path} cannot be read: ${error.message}`)
     )
     return yield* Effect.mapError(
-      Schema.decodeUnknownEffect(Text)(text),
+      Schema.decodeEffect(Text)(text),
       () =>
         wrongInput(`The file ${path} is no checkpoint of a replay`, "name another one with --checkpoint, or remove it")
     )

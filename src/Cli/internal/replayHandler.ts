@@ -139,16 +139,16 @@ export const replayHandler = (prepared: PreparedHandler) =>
           to: begun.to
         }).pipe(
           Stream.runForEach(one(report)),
-          Effect.catch((error: unknown) =>
-            options.isKeepingOn && isDecodeError(error)
-              ? Effect.andThen(
+          Effect.catchIf(
+            (error: unknown): error is DecodeError => options.isKeepingOn && isDecodeError(error),
+            (error) =>
+              Effect.andThen(
                 Effect.flatMap(
                   store.storage.identity(error.position),
                   ({ eventId }) => moveOn({ position: error.position, eventId: eventId! }, error.message)
                 ),
                 events(report)
               )
-              : Effect.fail(error)
           )
         )
       )
@@ -176,7 +176,7 @@ export const replayHandler = (prepared: PreparedHandler) =>
       handled: checkpoint.handled,
       failed: checkpoint.failed,
       seconds: (clock.currentTimeMillisUnsafe() - startedAt) / 1000
-    } satisfies HandlerReplayed as HandlerReplayed
+    } satisfies HandlerReplayed
   }) as Effect.Effect<HandlerReplayed, unknown, EventStore | FileSystem.FileSystem | Output | Progress>
 
 /** What became of the replay of a handler. */

@@ -68,7 +68,7 @@ export const prepareRebuild = (projection: Projection.Any, options: RebuildOptio
       question: isInline && becomesLive
         ? `${subject} is inline: as soon as it is live, only programs that declare it can append. Go on?`
         : undefined
-    } satisfies PreparedRebuild as PreparedRebuild
+    } satisfies PreparedRebuild
   })
 
 /** What became of a rebuild. */
@@ -146,7 +146,7 @@ export const rebuild = (
       handled: after.handled,
       parkedEvents: after.parkedEvents,
       seconds: (clock.currentTimeMillisUnsafe() - startedAt) / 1000
-    } satisfies Rebuilt as Rebuilt
+    } satisfies Rebuilt
   })
 
 /** Looks until it is done. The database may not answer for a while: who runs it waits for that as well. */
@@ -157,9 +157,11 @@ const watch = (projection: Projection.Any, { isSwitching }: RebuildOptions, repo
       yield* Effect.sleep(lookEvery)
       const seen = yield* Projection.status(projection).pipe(
         Effect.asSome,
-        // its runner has not made it known yet
-        Effect.catchTag("ProjectionNotFound", () => Effect.succeedNone),
-        Effect.catchTag("StoreError", (error) => error.isRetryable ? Effect.succeedNone : Effect.fail(error))
+        Effect.catchTags({
+          // its runner has not made it known yet
+          ProjectionNotFound: () => Effect.succeedNone,
+          StoreError: (error) => error.isRetryable ? Effect.succeedNone : Effect.fail(error)
+        })
       )
       if (Option.isNone(seen)) continue
       const status = seen.value

@@ -90,7 +90,7 @@ export const rehearse = (
       kept: keep ?? null,
       schema: keep === undefined ? null : rehearsal.schema,
       difference
-    } satisfies Rehearsed as Rehearsed
+    } satisfies Rehearsed
   })) as Effect.Effect<Rehearsed, unknown, EventStore | Output | Progress>
 
 export const rehearsedText = (

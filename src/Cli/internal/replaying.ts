@@ -21,7 +21,7 @@ export type Replayable =
 export const replayableOf = (app: App, given: string): Effect.Effect<Replayable & { readonly name: string }, Refused> =>
   Effect.gen(function*() {
     const [, prefix, rest] = /^(projection|subscription):(.+)$/.exec(given) ?? [undefined, undefined, given]
-    const name = rest!
+    const name = rest
     const projection = prefix === "subscription"
       ? undefined
       : app.projections?.find(({ definition }) => definition.name === name)

@@ -151,7 +151,7 @@ const changing = <E, R>(
         }
       ]
     },
-    Effect.fnUntraced(function*({ name, version, yes = false }) {
+    Effect.fnUntraced(function*({ name, version, yes }) {
       const before = yield* Projection.status(name, { version: valueOf(version) })
       const subject = `version ${before.version} of the projection ${name}`
       // what it was asked for, whichever is live by then

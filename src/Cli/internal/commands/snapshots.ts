@@ -217,7 +217,7 @@ const rebuildAll = (decider: AnyDecider, savedAs: Snapshot<any, any>, category: 
 const rebuildOne = (decider: AnyDecider, savedAs: Snapshot<any, any>, stream: string) =>
   Effect.gen(function*() {
     yield* SnapshotStore.drop({ stream: rawStream(stream), snapshot: savedAs })
-    const id = Option.getOrThrow(decider.category.idOf(stream)) as unknown
+    const id = Option.getOrThrow<unknown>(decider.category.idOf(stream))
     const isKept = yield* decider.snapshot(id) as Effect.Effect<boolean, ReadError, EventStore>
     return { kept: isKept ? 1 : 0, refused: 0 }
   })
