@@ -38,6 +38,7 @@ import { read } from "./internal/commands/read.ts"
 import { replay } from "./internal/commands/replay.ts"
 import { snapshots } from "./internal/commands/snapshots.ts"
 import { state } from "./internal/commands/state.ts"
+import { stats } from "./internal/commands/stats.ts"
 import { streams } from "./internal/commands/streams.ts"
 import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { tail } from "./internal/commands/tail.ts"
@@ -54,6 +55,7 @@ const commands = [
   tail,
   append,
   event,
+  stats,
   projections,
   exportCommand,
   importCommand,
