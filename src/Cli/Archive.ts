@@ -154,7 +154,7 @@ export type ImportError = EventDiffers | ImportRefused | InvalidInput | NotImpor
  * ```ts
  * import { Effect } from "effect"
  * import { SqlClient } from "effect/sql"
- * import * as Archive from "effect-eventstore/Cli/Archive"
+ * import { Archive } from "effect-eventstore/Cli"
  *
  * export const backUp = Effect.gen(function*() {
  *   const sql = yield* SqlClient.SqlClient
@@ -247,7 +247,7 @@ export const fromLog: (
  * ```ts
  * import { Effect } from "effect"
  * import { SqlClient } from "effect/sql"
- * import * as Archive from "effect-eventstore/Cli/Archive"
+ * import { Archive } from "effect-eventstore/Cli"
  *
  * export const restore = Effect.gen(function*() {
  *   const sql = yield* SqlClient.SqlClient

@@ -1,2 +1,5 @@
 export * as App from "./App.ts"
+export * as Archive from "./Archive.ts"
+export * as ArchiveError from "./ArchiveError.ts"
 export * as Cli from "./Cli.ts"
+export * as Verification from "./Verification.ts"
