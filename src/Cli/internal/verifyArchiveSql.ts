@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { LogTables } from "./logSql.ts"
-import { query } from "./verifySql.ts"
+import { queryPage } from "./verifySql.ts"
 
 /** An event by all it has; of its texts the SHA-256, in hexadecimal digits. */
 export interface EventSums {
@@ -26,7 +26,7 @@ export const selectSums = (
   eventIds: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<EventSums>, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT e.event_id::text, e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_type::text,
@@ -60,7 +60,7 @@ export const selectStatesOf = (
   StoreError
 > =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT s.stream_id::text, s.truncated_before::float8, s.tombstoned

@@ -114,7 +114,7 @@ export const selectNext = (
   after: number
 ): Effect.Effect<{ readonly position: number | undefined; readonly floor: number }, StoreError> =>
   Effect.map(
-    query(
+    queryPage(
       tables,
       `
       SELECT
