@@ -87,7 +87,7 @@ describe("eventstore verify", () => {
         const one = yield* run(["verify", "--check", "positions"], { env })
         assert.strictEqual(one.code, 1)
         assert.include(one.stdout, "✗ positions")
-        assert.include(one.stdout, "  not done: it was not asked for")
+        assert.notInclude(one.stdout, "versions")
       }),
     120_000
   )

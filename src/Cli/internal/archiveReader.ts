@@ -88,7 +88,7 @@ const checkSizes = ({ manifest, path }: Archive) =>
         return yield* new ArchiveDamaged({
           path,
           file: file.name,
-          problem: `has ${size} bytes, and had ${file.compressedBytes} when it was written`
+          problem: `has ${size} bytes, and ${file.compressedBytes} bytes were written`
         })
       }
     }

@@ -76,7 +76,9 @@ export const verify = storeCommand(
           }
           case "Checked":
             told = 0
-            return tell(summaryText(step.summary, limit, paint))
+            return check.length > 0 && !check.includes(step.summary.check)
+              ? Effect.void
+              : tell(summaryText(step.summary, limit, paint))
           case "Verified":
             return Effect.sync(() => void (verified = step.verified))
         }
