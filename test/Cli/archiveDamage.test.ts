@@ -63,8 +63,8 @@ const damages: ReadonlyArray<readonly [name: string, change: Change, tag: string
   ["a bit flipped in the middle", flipped(events, (length) => length >> 1), "ArchiveDamaged", events],
   ["a bit flipped in the header", flipped(events, () => 4), "ArchiveDamaged", events],
   ["a bit flipped at the end", flipped(streams, (length) => length - 1), "ArchiveDamaged", streams],
-  ["cut off", (path) => truncateSync(join(path, events), 100), "ArchiveDamaged", "has 100 bytes, and had"],
-  ["something appended", (path) => appendFileSync(join(path, events), "x"), "ArchiveDamaged", "bytes, and had"],
+  ["cut off", (path) => truncateSync(join(path, events), 100), "ArchiveDamaged", "has 100 bytes, and"],
+  ["something appended", (path) => appendFileSync(join(path, events), "x"), "ArchiveDamaged", "bytes were written"],
   ["a file missing", (path) => rmSync(join(path, streams)), "ArchiveDamaged", `${streams} is missing`],
   [
     "a payload changed and packed again",
