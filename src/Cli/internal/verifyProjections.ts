@@ -123,6 +123,10 @@ const compare = (
               skip(`projection ${name} keeps tables, and this role may create no schema to build them once more`)
             )
             : Effect.succeed([tell("ProjectionUnbuildable", about, `A fresh one cannot be built: ${error.message}`)]),
+        StoreError: (error) =>
+          isRefused(error.cause)
+            ? Effect.succeed(skip(`projection ${name} cannot be built once more, since this role may not write`))
+            : Effect.fail(error),
         // its checkpoint is ahead of the log, or a transaction is open
         InvalidInput: (error) => Effect.succeed(skip(`projection ${name} cannot be compared: ${error.message}`)),
         LogRewound: (error) => Effect.succeed([tell("ProjectionUnbuildable", about, error.message)]),
