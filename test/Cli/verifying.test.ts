@@ -60,7 +60,7 @@ describe("eventstore verify", () => {
           `UPDATE eventstore.events SET data = '{"customer":7}' WHERE position = 13`,
           `UPDATE eventstore.events SET data = '{"customer":"mallory"}' WHERE position = 1`,
           `ALTER TABLE eventstore.events DROP CONSTRAINT events_stream_version_key`,
-          `UPDATE eventstore.events SET stream_version = 4 WHERE position = 11`,
+          `UPDATE eventstore.events SET stream_version = 3 WHERE position = 10`,
           `UPDATE eventstore.projection_partitions SET position = 1000`
         )
         const report = yield* run(["verify", "--config", config, "--archive", join(cwd, "backup"), "--json"], { env })
@@ -76,8 +76,8 @@ describe("eventstore verify", () => {
           )
         has("PositionMissing", { position: 17 })
         has("DataUndecodable", { position: 13, streamId: "cart-3" })
-        has("VersionDoubled", { streamId: "cart-2", streamVersion: 4 })
-        has("VersionMissing", { streamId: "cart-2", streamVersion: 5 })
+        has("VersionDoubled", { streamId: "cart-2", streamVersion: 3 })
+        has("VersionMissing", { streamId: "cart-2", streamVersion: 4 })
         has("CheckpointAhead", { projection: "totals" })
         has("ConstraintMissing", {})
         has("SnapshotDiffers", { streamId: "cart-1" })
