@@ -80,7 +80,7 @@ const fromModule = (file: string): Effect.Effect<App.App, Refused> =>
       catch: (cause) =>
         wrongInput(
           `The configuration file ${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-          "Node runs TypeScript whose types can be erased, and imports by full file name"
+          "Node 22.19 or newer runs TypeScript whose types can be erased, and imports by full file name"
         )
     })
     if (App.isApp(module.default)) return module.default
