@@ -28,6 +28,7 @@ import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
 import { append } from "./internal/commands/append.ts"
 import { copy } from "./internal/commands/copy.ts"
+import { doctor } from "./internal/commands/doctor.ts"
 import { event } from "./internal/commands/event.ts"
 import { exportCommand } from "./internal/commands/export.ts"
 import { importCommand } from "./internal/commands/import.ts"
@@ -50,6 +51,7 @@ import { all as settings } from "./internal/settings.ts"
 const commands = [
   init,
   migrate,
+  doctor,
   streams,
   read,
   tail,
