@@ -14,6 +14,10 @@ export const rebuildFlags = {
     ),
     Flag.optional
   ),
+  batch: natural("batch", 1).pipe(
+    Flag.withDescription("Most events of a transaction that builds (default 2000): fewer where handlers are slow"),
+    Flag.optional
+  ),
   keepGoing: Flag.Boolean("keep-going").pipe(
     Flag.withDescription(
       "Go on behind events that cannot be handled: a projection sets them aside, a handler passes them over"

@@ -14,6 +14,8 @@ export interface RebuildOptions {
   readonly isSwitching: boolean
   /** Counts only where the version is not known yet. */
   readonly partitions: number
+  /** Most events of a transaction. */
+  readonly batch: number | undefined
   /** Whether events that cannot be handled are set aside. */
   readonly isKeepingOn: boolean
 }
@@ -112,6 +114,9 @@ export const rebuild = (
     // what it needs besides the store is what the application declares, and is there
     const running = Projection.run(projection, {
       partitions: options.partitions,
+      batch: options.batch,
+      // who goes on after a crash waits for it
+      lease: "5 seconds",
       switch: options.isSwitching ? "automatic" : "manual",
       onError: { retry, giveUp: options.isKeepingOn ? "park" : "stop" }
     }) as Effect.Effect<never, Projection.RunError, EventStore>

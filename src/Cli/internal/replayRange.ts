@@ -29,7 +29,8 @@ export interface Range {
   readonly until: DateTime.Utc | undefined
 }
 
-export const isBounded = (range: AskedRange): boolean => Object.values(range).some(Option.isSome)
+export const isBounded = ({ from, since, to, until }: AskedRange): boolean =>
+  [from, since, to, until].some((bound: Option.Option<unknown>) => Option.isSome(bound))
 
 /** Reads the flags. Two that say the same in two ways are a mistake. */
 export const readRange = (

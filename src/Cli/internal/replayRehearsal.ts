@@ -1,5 +1,5 @@
 import { Clock, Effect } from "effect"
-import type * as Projection from "../../Projection/Projection.ts"
+import * as Projection from "../../Projection/Projection.ts"
 import * as Rehearsal from "../../Projection/Rehearsal.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import { differenceText } from "./differenceText.ts"
@@ -15,6 +15,8 @@ export interface RehearsalOptions {
   readonly ignore: ReadonlyArray<string>
   /** Most rows of each kind of difference. */
   readonly rows: number
+  /** Most events of a transaction. */
+  readonly batch: number | undefined
   readonly isKeepingOn: boolean
 }
 
@@ -37,12 +39,20 @@ export interface Rehearsed {
 /** Builds a projection once more, and compares it with the live one. */
 export const rehearse = (
   projection: Projection.Any,
-  { ignore, isKeepingOn, keep, range, rows }: RehearsalOptions
+  { batch, ignore, isKeepingOn, keep, range, rows }: RehearsalOptions
 ): Effect.Effect<Rehearsed, unknown, EventStore | Output | Progress> =>
   Effect.scoped(Effect.gen(function*() {
     const { name, version } = projection.definition
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
+    const live = (yield* Projection.statuses(name)).find(({ isLive }) => isLive)
+    if (live?.stage === "building") {
+      yield* note(
+        `${name}: version ${live.version}, which is live, is still being built: it is compared as it stands, at position ${
+          numberOf(live.position)
+        }`
+      )
+    }
     const before = keep === undefined ? undefined : (yield* Rehearsal.list).find((known) => known.name === keep)
     let reached = before?.position ?? (range.from ?? 1) - 1
     const [rehearsal, difference] = yield* during(
@@ -59,6 +69,7 @@ export const rehearse = (
             from: range.from,
             to: range.to,
             until: range.until,
+            batch,
             giveUp: isKeepingOn ? "park" : "stop",
             onProgress
           })

@@ -289,12 +289,13 @@ const rebuild = storeCommand(
       { command: "eventstore projections rebuild totals --no-switch" }
     ]
   },
-  Effect.fnUntraced(function*({ keepGoing, name, partitions, switch: isSwitching, yes }) {
+  Effect.fnUntraced(function*({ batch, keepGoing, name, partitions, switch: isSwitching, yes }) {
     const { app } = yield* Application
     const projection = yield* projectionOf(app, name)
     const job = yield* rebuildJob(projection, {
       isSwitching,
       partitions: Option.getOrElse(partitions, () => 1),
+      batch: valueOf(batch),
       isKeepingOn: keepGoing
     })
     yield* runJobs([job], { yes })

@@ -167,6 +167,9 @@ const checkFlags = (input: Input, kinds: ReadonlyArray<"projection" | "subscript
     if (!isRebuild && ofRebuilds !== undefined) {
       return yield* wrongInput(`${ofRebuilds} is about the rebuild of a projection, and there is none`)
     }
+    if (handlers === kinds.length && Option.isSome(input.batch)) {
+      return yield* wrongInput("--batch is about transactions that build a read model, and there are none")
+    }
     if (isRebuild && isBounded(input)) {
       return yield* wrongInput(
         "A read model is rebuilt from all of its events: --from, --to, --since and --until are for --dry-run and handlers",
@@ -185,13 +188,14 @@ const checkFlags = (input: Input, kinds: ReadonlyArray<"projection" | "subscript
 const given = (flags: ReadonlyArray<readonly [string, boolean]>): string | undefined =>
   flags.find(([, isGiven]) => isGiven)?.[0]
 
-const toRehearsal = ({ ignore, keep, keepGoing, rows, ...input }: Input, projection: Projection.Any) =>
+const toRehearsal = ({ batch, ignore, keep, keepGoing, rows, ...input }: Input, projection: Projection.Any) =>
   Effect.gen(function*() {
     const range = yield* readRange(input)
     const options = {
       range,
       keep: valueOf(keep),
       ignore,
+      batch: valueOf(batch),
       rows: Option.getOrElse(rows, () => 20),
       isKeepingOn: keepGoing
     }
@@ -230,11 +234,12 @@ const toHandler = (
   })
 
 const toRebuild = (
-  { keepGoing, partitions, switch: isSwitching }: Pick<Input, "keepGoing" | "partitions" | "switch">,
+  { batch, keepGoing, partitions, switch: isSwitching }: Input,
   projection: Projection.Any
 ) =>
   rebuildJob(projection, {
     isSwitching,
     partitions: Option.getOrElse(partitions, () => 1),
+    batch: valueOf(batch),
     isKeepingOn: keepGoing
   })
