@@ -22,7 +22,7 @@
  * @since 0.1.0
  */
 import { NodeServices } from "@effect/platform-node"
-import { Console, Effect } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
@@ -108,9 +108,7 @@ export const run = (options?: {
       )
     ),
     Effect.raceFirst(closedOutput),
-    Effect.provide(CliOutput.layerPresenter(presenter)),
-    Effect.provide(TerminalCapabilities.layer),
-    Effect.provide(NodeServices.layer)
+    Effect.provide(surface)
   )
 
 /** Ends in peace where nobody reads the output any more: `eventstore read | head`. */
@@ -131,3 +129,7 @@ const presenter: CliOutput.Presenter = {
       yield* Console.error(`\nSee ${event.commandPath.join(" ")} --help`)
     })
 }
+
+const surface = Layer.merge(CliOutput.layerPresenter(presenter), TerminalCapabilities.layer).pipe(
+  Layer.provideMerge(NodeServices.layer)
+)

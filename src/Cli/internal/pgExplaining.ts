@@ -1,16 +1,10 @@
-import { Cause } from "effect"
 import { CliError } from "effect/cli"
 import { SqlError } from "effect/sql"
 import { reasonOf } from "../../Store/StoreError.ts"
 import { answerIsNo, noDatabase, Refused, wrongInput } from "./refusal.ts"
 
 /** What the command line says of a failure: with an exit code, and never a stack trace. `undefined`: a mistake of ours. */
-export const explain = (cause: Cause.Cause<unknown>): Refused | undefined => {
-  const error = Cause.squash(cause)
-  return refusalOf(error)
-}
-
-const refusalOf = (error: unknown): Refused | undefined => {
+export const explain = (error: unknown): Refused | undefined => {
   if (error instanceof Refused) return error
   if (CliError.isCliError(error)) return wrongInput(error.message)
   if (SqlError.isSqlError(error)) return ofDatabase(error)
@@ -54,19 +48,17 @@ const hintOf = (error: Error): string | undefined =>
 /** What the database says itself; a lack of privileges and a lack of a server each with what to do. */
 const ofDatabase = (error: SqlError.SqlError): Refused => {
   const reason = reasonOf(error)
-  switch (error.reason._tag) {
-    case "ConnectionError":
-      return noDatabase(`The database does not answer: ${reason}`, "eventstore doctor says more, where it does")
-    case "AuthenticationError":
-      return noDatabase(`The database does not let this user in: ${reason}`)
-    case "AuthorizationError":
-      return noDatabase(
-        `The database does not allow it: ${reason}`,
-        "eventstore migrate --grants ROLE prints what a role needs; to import or migrate takes the owner"
-      )
-    default:
-      return noDatabase(`The database refused: ${reason}`)
+  const { _tag } = error.reason
+  if (_tag === "ConnectionError") {
+    return noDatabase(`The database does not answer: ${reason}`, "eventstore doctor says more, where it does")
   }
+  if (_tag === "AuthenticationError") return noDatabase(`The database does not let this user in: ${reason}`)
+  return _tag === "AuthorizationError"
+    ? noDatabase(
+      `The database does not allow it: ${reason}`,
+      "eventstore migrate --grants ROLE prints what a role needs; to import or migrate takes the owner"
+    )
+    : noDatabase(`The database refused: ${reason}`)
 }
 
 const sentence = (text: string): string => text === "" ? text : text[0]!.toUpperCase() + text.slice(1)

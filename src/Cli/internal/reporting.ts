@@ -26,7 +26,7 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
     const error = Cause.squash(cause)
     if (error instanceof Reported) return yield* Effect.fail(error)
     const { isJson, paint } = yield* Output
-    const refusal = explain(cause)
+    const refusal = explain(error)
     const problem = refusal?.problem ??
       `A mistake in this program or in what the application declares: ${messageOf(error)}`
     const hint = refusal === undefined ? "--log-level debug shows where" : refusal.hint
