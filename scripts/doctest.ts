@@ -86,7 +86,9 @@ const failed = typed ? blocks.filter((block) => block.run && !isRight(block)) : 
 for (const block of failed) console.error(`${block.source}:${block.line} failed when run`)
 const scope = Scope.makeUnsafe()
 const pages = files.filter((file) => file.endsWith(".md") && isTyped(file))
-const server = () => Effect.runPromise(Scope.provide(PostgresServer.make(), scope))
+// as it should be: `doctor` looks at it
+const server = () =>
+  Effect.runPromise(Scope.provide(PostgresServer.make({ fsync: true, settings: { full_page_writes: "on" } }), scope))
 let started: ReturnType<typeof server> | undefined
 const problems = await runPages(pages, {
   database: async () => Effect.runPromise((await (started ??= server())).createDatabase)
