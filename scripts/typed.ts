@@ -6,7 +6,7 @@
  * What is different each time is compared by its shape (`shapeOf`). With UPDATE_EXAMPLES=1 what is printed becomes what the
  * page says.
  */
-import { spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -56,25 +56,24 @@ export const runPages = async (
   const temp = mkdtempSync(join(tmpdir(), "eventstore-pages-"))
   try {
     const tarball = pack(temp)
-    const problems: Array<string> = []
-    for (const page of pages) {
+    const problems = await Promise.all(pages.map(async (page) => {
       const project = join(temp, page.replaceAll(/\W/g, "-"), "shop")
       mkdirSync(project, { recursive: true })
       install(project, tarball)
       const text = readFileSync(join(root, page), "utf8")
       const url = text.includes(database) ? await options.database() : undefined
-      problems.push(...runPage(page, project, { url, compiled: join(temp, "compiled") }))
-    }
-    return problems
+      return runPage(page, project, { url, compiled: join(temp, "compiled") })
+    }))
+    return problems.flat()
   } finally {
     rmSync(temp, { recursive: true, force: true })
   }
 }
 
-const runPage = (page: string, project: string, { compiled, url }: {
+const runPage = async (page: string, project: string, { compiled, url }: {
   readonly url: string | undefined
   readonly compiled: string
-}): ReadonlyArray<string> => {
+}): Promise<ReadonlyArray<string>> => {
   const text = readFileSync(join(root, page), "utf8")
   const problems: Array<string> = []
   const state = join(dirname(project), "state") // what a shell keeps from one block to the next
@@ -88,39 +87,51 @@ const runPage = (page: string, project: string, { compiled, url }: {
   const toHere = (code: string) => places.reduce((code, [onPage, here]) => code.replaceAll(onPage, here), code)
   const toPage = (printed: string) => places.reduce((text, [onPage, here]) => text.replaceAll(here, onPage), printed)
 
-  const run = (code: string) => {
-    const { status, stderr, stdout } = spawnSync("bash", ["-c", script(state, toHere(code))], {
-      encoding: "utf8",
-      // what was compiled once need not be again
-      env: { ...environment, NODE_COMPILE_CACHE: compiled }
-    })
+  const run = async (code: string) => {
+    // what was compiled once need not be again
+    const env = { ...environment, NODE_COMPILE_CACHE: compiled }
+    const { status, stderr, stdout } = await bash(script(state, toHere(code)), env)
     return { status, stdout: toPage(stdout), stderr: toPage(stderr) }
   }
 
-  const updated = text.replaceAll(fence, (block: string, ...rest: ReadonlyArray<unknown>) => {
-    const { code = "", info = "", language, prints } = rest.at(-1) as Record<string, string | undefined>
+  let updated = text
+  for (const match of text.matchAll(fence)) {
+    const { code = "", info = "", language, prints } = match.groups!
     if (isFile.test(info)) {
       mkdirSync(dirname(join(project, info)), { recursive: true })
       writeFileSync(join(project, info), code)
     }
     const wanted = language === "sh" ? /^run(?: (?<code>\d+))?$/.exec(info) : null
-    if (wanted === null) return block
-    const line = text.slice(0, rest.at(-3) as number).split("\n").length
+    if (wanted === null) continue
+    const line = text.slice(0, match.index).split("\n").length
     const exitCode = Number(wanted.groups?.["code"] ?? 0)
-    const { status, stderr, stdout } = run(code)
+    const { status, stderr, stdout } = await run(code)
+    const printed = status === 0 ? stdout : stdout + stderr
     if (status !== exitCode) {
       problems.push(`${page}:${line} ended with ${status} and not with ${exitCode}\n${stdout}${stderr}`)
-      return block
+    } else if (prints !== undefined && shapeOf(printed) !== shapeOf(prints)) {
+      const [block] = match
+      const fresh = `${block.slice(0, block.lastIndexOf(opening) + opening.length)}${printed.trimEnd()}\n\`\`\``
+      if (isUpdated) updated = updated.replace(block, () => fresh)
+      else problems.push(`${page}:${line} prints\n${printed}and not\n${prints}`)
     }
-    const printed = status === 0 ? stdout : stdout + stderr
-    if (prints === undefined || shapeOf(printed) === shapeOf(prints)) return block
-    if (isUpdated) return `${block.slice(0, block.lastIndexOf(opening) + opening.length)}${printed.trimEnd()}\n\`\`\``
-    problems.push(`${page}:${line} prints\n${printed}and not\n${prints}`)
-    return block
-  })
+  }
   if (updated !== text) writeFileSync(join(root, page), updated)
   return problems
 }
+
+const bash = (script: string, env: Readonly<Record<string, string>>) =>
+  new Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }>(
+    (resolve, reject) => {
+      const child = spawn("bash", ["-c", script], { env, stdio: ["ignore", "pipe", "pipe"] })
+      let stdout = ""
+      let stderr = ""
+      child.stdout.setEncoding("utf8").on("data", (text) => stdout += text)
+      child.stderr.setEncoding("utf8").on("data", (text) => stderr += text)
+      child.on("error", reject)
+      child.on("close", (status) => resolve({ status, stdout, stderr }))
+    }
+  )
 
 /** A block goes on where the one before it ended: in its directory, with its environment. */
 const script = (state: string, code: string) => `
