@@ -123,8 +123,11 @@ export interface OpenTransaction {
   readonly holdsLog: boolean
 }
 
-/** Transactions that are open for longer than some seconds, and those that hold the lock of the log for longer than five. */
-export const selectTransactions = (tables: LogTables, seconds: number) =>
+/** Transactions that are open for longer than some seconds, and those that hold the lock of the log for longer than others. */
+export const selectTransactions = (
+  tables: LogTables,
+  longer: { readonly open: number; readonly holding: number }
+) =>
   ask<OpenTransaction>(
     tables,
     `SELECT a.pid::int4 AS "pid", COALESCE(a.application_name, '')::text AS "application", COALESCE(a.usename, '')::text AS "role",
@@ -140,9 +143,9 @@ export const selectTransactions = (tables: LogTables, seconds: number) =>
       ) AS holds
     ) l
     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
-      AND clock_timestamp() - a.xact_start > make_interval(secs => CASE WHEN l.holds THEN 5 ELSE $3::float8 END)
+      AND clock_timestamp() - a.xact_start > make_interval(secs => CASE WHEN l.holds THEN $4::float8 ELSE $3::float8 END)
     ORDER BY a.xact_start`,
-    [tables.schema, BigInt(tables.log), seconds]
+    [tables.schema, BigInt(tables.log), longer.open, longer.holding]
   )
 
 /** How many transactions ago the oldest row of the database was written that is not frozen: at two thousand million it stops. */

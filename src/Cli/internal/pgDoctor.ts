@@ -72,7 +72,10 @@ export const diagnose = Effect.gen(function*() {
   yield* look("settings", Effect.map(Sql.selectSettings(log, Doctoring.settingNames), Doctoring.ofSettings))
   yield* look("connections", Effect.map(Sql.selectConnections(log), Doctoring.ofConnections))
   yield* look("prepared transactions", Effect.map(Sql.selectPrepared(log), Doctoring.ofPrepared))
-  yield* look("transactions", Effect.map(Sql.selectTransactions(log, 3600), Doctoring.ofTransactions))
+  yield* look(
+    "transactions",
+    Effect.map(Sql.selectTransactions(log, { open: 3600, holding: 5 }), Doctoring.ofTransactions)
+  )
   yield* look("transaction ids", Effect.map(Sql.selectAge(log), Doctoring.ofAge))
   yield* look("pooler", Effect.scoped(pooler))
   if (!server.isStandby) yield* look("notifications", Effect.scoped(notifications))

@@ -1,4 +1,4 @@
-import { Effect, Exit } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import { layer as application } from "../application.ts"
 import { plainCommand } from "../command.ts"
 import { danger, type Diagnosis } from "../doctoring.ts"
@@ -33,7 +33,7 @@ export const doctor = plainCommand(
       if (exit.value.some(({ status }) => status === "danger")) return yield* Effect.fail(new Reported(1))
       return
     }
-    const refusal = explain(exit.cause)
+    const refusal = explain(Cause.squash(exit.cause))
     if (refusal === undefined || refusal.code !== 3) return yield* Effect.failCause(exit.cause)
     const isAway = refusal.hint?.includes("doctor") === true
     yield* told([
