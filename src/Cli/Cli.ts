@@ -14,9 +14,7 @@
  * class Opened extends Schema.TaggedClass<Opened>()("Opened", { customer: Schema.String }) {}
  * const Cart = Category.make("cart", { id: Schema.String, events: [Opened] })
  *
- * Cli.run({ name: "shop", app: App.make({ dir: "./data", categories: [Cart] }) }).pipe(
- *   NodeRuntime.runMain({ disableErrorReporting: true })
- * )
+ * NodeRuntime.runMain(Cli.run({ name: "shop", app: App.make({ dir: "./data", categories: [Cart] }) }))
  * ```
  *
  * @since 0.1.0
@@ -24,6 +22,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
+import { constants } from "node:os"
 import type { App } from "./App.ts"
 import { Given } from "./internal/application.ts"
 import { append } from "./internal/commands/append.ts"
@@ -111,10 +110,10 @@ export const run = (options?: {
     Effect.provide(surface)
   )
 
-/** Ends in peace where nobody reads the output any more: `eventstore read | head`. */
-const closedOutput = Effect.callback<void>((resume) => {
+/** Ends without a word where nobody reads the output any more, `eventstore read | head`: as a program that a signal ends. */
+const closedOutput = Effect.callback<never, Reported>((resume) => {
   const onError = (error: NodeJS.ErrnoException) => {
-    resume(error.code === "EPIPE" ? Effect.void : Effect.die(error))
+    resume(error.code === "EPIPE" ? Effect.fail(new Reported(128 + constants.signals.SIGPIPE)) : Effect.die(error))
   }
   process.stdout.on("error", onError)
   return Effect.sync(() => void process.stdout.off("error", onError))

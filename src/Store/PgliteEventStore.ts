@@ -46,7 +46,14 @@ export const layerClient = (
 ): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError.SqlError | UnsupportedDatabase> =>
   Layer.unwrap(
     Effect.map(open(options?.dataDir), (stream) =>
-      PgClient.layer({ stream, username: "postgres", database: "postgres", maxConnections: 4 }))
+      PgClient.layer({
+        stream,
+        username: "postgres",
+        database: "postgres",
+        maxConnections: 4,
+        // what was stored can be read: nothing between the two is there to be guarded against
+        maxMessageSize: 1 << 30
+      }))
   )
 
 const open = (dataDir: string | undefined): Effect.Effect<

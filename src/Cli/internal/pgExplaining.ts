@@ -18,10 +18,9 @@ export const explain = (error: unknown): Refused | undefined => {
       return noDatabase(sentence((error as unknown as { readonly problem: string }).problem))
     case "MigrationError":
       return noDatabase(`The migration failed: ${reasonOf(error)}`)
-    case "StoreError": {
-      const inner = error.cause
-      return SqlError.isSqlError(inner) ? ofDatabase(inner) : noDatabase(sentence(reasonOf(error)))
-    }
+    case "StoreError":
+    case "ForeignReadFailed":
+      return SqlError.isSqlError(error.cause) ? ofDatabase(error.cause) : noDatabase(sentence(reasonOf(error)))
     case "PlatformError":
       return answerIsNo(sentence(reasonOf(error)))
     default:

@@ -22,9 +22,12 @@ export interface Target {
     | { readonly kind: "pglite"; readonly dir: string }
 }
 
-/** A setting of the environment, where it is set and no empty text. */
-const environment = <A>(config: Config.Config<A>): Effect.Effect<Option.Option<A>> =>
-  Effect.orElseSucceed(Effect.asSome(config), Option.none)
+/** A setting of the environment, where it is set and no empty text. One that cannot be read must not pass for none. */
+export const environment = <A>(
+  name: string,
+  of: (name: string) => Config.Config<A>
+): Effect.Effect<Option.Option<A>, Refused> =>
+  Effect.mapError(Config.option(of(name)), () => wrongInput(`The environment variable ${name} cannot be read`))
 
 /** The first that is there. */
 const firstOf = <A>(...options: ReadonlyArray<Option.Option<A>>): Option.Option<A> =>
@@ -41,8 +44,8 @@ export const target = Effect.gen(function*() {
     { from: "The flags name", url: yield* Url, dir: Option.map(yield* Dir, (dir) => path.resolve(dir)) },
     {
       from: "EVENTSTORE_URL and EVENTSTORE_DIR name",
-      url: yield* environment(Config.Redacted("EVENTSTORE_URL")),
-      dir: Option.map(yield* environment(Config.String("EVENTSTORE_DIR")), (dir) => path.resolve(dir))
+      url: yield* environment("EVENTSTORE_URL", Config.Redacted),
+      dir: Option.map(yield* environment("EVENTSTORE_DIR", Config.String), (dir) => path.resolve(dir))
     },
     {
       from: "The configuration names",
@@ -52,7 +55,7 @@ export const target = Effect.gen(function*() {
   ]
   const schema = yield* schemaName
   const log = Option.getOrElse(
-    firstOf(yield* Log, yield* environment(Config.Int("EVENTSTORE_LOG")), Option.fromNullishOr(app.log)),
+    firstOf(yield* Log, yield* environment("EVENTSTORE_LOG", Config.Int), Option.fromNullishOr(app.log)),
     () => 1
   )
   const place = places.find(({ dir, url }) => Option.isSome(url) || Option.isSome(dir))
@@ -71,7 +74,7 @@ export const schemaName = Effect.gen(function*() {
   return Option.getOrElse(
     firstOf(
       yield* SchemaFlag,
-      yield* environment(Config.String("EVENTSTORE_SCHEMA")),
+      yield* environment("EVENTSTORE_SCHEMA", Config.String),
       Option.fromNullishOr(app.schema)
     ),
     () => defaultName
@@ -115,7 +118,14 @@ const nameOf = (url: Redacted.Redacted): string | undefined => {
 }
 
 const layerPostgres = (url: Redacted.Redacted) =>
-  PgClient.layer({ url, applicationName: "eventstore", maxConnections: 4, connectTimeout: "10 seconds" })
+  PgClient.layer({
+    url,
+    applicationName: "eventstore",
+    maxConnections: 4,
+    connectTimeout: "10 seconds",
+    // whatever somebody was allowed to store: a value of Postgres has less than that
+    maxMessageSize: 1 << 30
+  })
 
 /**
  * A client on the database. A directory is only made where `create` says so: a slip of the pen would leave an empty log, and

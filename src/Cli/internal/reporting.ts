@@ -1,6 +1,7 @@
 import { Cause, Console, Effect, References, Runtime } from "effect"
-import { Output } from "./output.ts"
+import { jsonOf, Output } from "./output.ts"
 import { explain } from "./pgExplaining.ts"
+import { printable } from "./table.ts"
 
 /** A failure that was said already: all that is left of it is the exit code. */
 export class Reported extends Error {
@@ -27,14 +28,18 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
     if (error instanceof Reported) return yield* Effect.fail(error)
     const { isJson, paint } = yield* Output
     const refusal = explain(error)
-    const problem = refusal?.problem ??
-      `A mistake in this program or in what the application declares: ${messageOf(error)}`
-    const hint = refusal === undefined ? "--log-level debug shows where" : refusal.hint
+    const { hint, problem } = refusal ?? {
+      problem: `A mistake in this program or in what the application declares: ${messageOf(error)}`,
+      hint: "--log-level debug shows where"
+    }
     const level = yield* References.MinimumLogLevel
     yield* Console.error(
       isJson
-        ? JSON.stringify({ error: { tag: tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }) } })
-        : [`${paint("red", "error")} ${problem}`, ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${hint}`])]
+        ? jsonOf({ error: { tag: tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }) } }, false)
+        : [
+          `${paint("red", "error")} ${printable(problem)}`,
+          ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${printable(hint)}`])
+        ]
           .join("\n")
     )
     if (level === "Debug" || level === "Trace" || level === "All") yield* Console.error(Cause.pretty(cause))

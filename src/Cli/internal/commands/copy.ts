@@ -5,7 +5,7 @@ import { tablesCommand } from "../command.ts"
 import { OpenLog } from "../logSql.ts"
 import { filterFlags, filterOf, importedText, moving } from "../moving.ts"
 import { answer } from "../output.ts"
-import { targetAt, withDestination } from "../pgTarget.ts"
+import { environment, targetAt, withDestination } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
 
 export const copy = tablesCommand(
@@ -43,7 +43,7 @@ export const copy = tablesCommand(
     const filter = yield* filterOf(input)
     const url = Option.isSome(toUrl) || Option.isSome(toDir)
       ? toUrl
-      : yield* Effect.orElseSucceed(Effect.asSome(Config.Redacted("EVENTSTORE_TO_URL")), Option.none)
+      : yield* environment("EVENTSTORE_TO_URL", Config.Redacted)
     if (Option.isNone(url) && Option.isNone(toDir)) {
       return yield* wrongInput(
         "It is not said where to",

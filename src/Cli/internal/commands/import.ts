@@ -21,6 +21,7 @@ type Format = typeof formats[number]
 
 /** Flags that not all formats know, with those that do. */
 const knownBy: { readonly [flag: string]: ReadonlyArray<Format> } = {
+  "from-url": ["emmett", "message-db"],
   "from-schema": ["emmett", "message-db"],
   partition: ["emmett"],
   rename: ["emmett", "message-db", "kurrentdb"],
@@ -45,7 +46,6 @@ export const importCommand = applicationCommand(
     fromUrl: Flag.Redacted("from-url").pipe(
       Flag.withMetavar("<postgres://...>"),
       Flag.withDescription("Database of Emmett or message-db (EVENTSTORE_FROM_URL)"),
-      Flag.withFallbackConfig(Config.Redacted("EVENTSTORE_FROM_URL")),
       Flag.optional
     ),
     fromSchema: Flag.String("from-schema").pipe(
@@ -87,6 +87,7 @@ export const importCommand = applicationCommand(
   Effect.fnUntraced(function*(input) {
     const { format } = input
     const given = {
+      "from-url": valueOf(input.fromUrl) !== undefined,
       "from-schema": valueOf(input.fromSchema) !== undefined,
       partition: valueOf(input.partition) !== undefined,
       rename: input.rename.length > 0,
@@ -128,7 +129,7 @@ export const importCommand = applicationCommand(
         if (source !== undefined) {
           return yield* wrongInput(`The format ${format} is read from a database`, "--from-url postgres://...")
         }
-        const url = valueOf(input.fromUrl)
+        const url = valueOf(input.fromUrl) ?? valueOf(yield* environment("EVENTSTORE_FROM_URL", Config.Redacted))
         if (url === undefined) {
           return yield* wrongInput(
             `It is not said which database of ${format} to read`,
