@@ -1,7 +1,8 @@
-import { Clock, Effect, Option, Schedule } from "effect"
+import { Clock, Effect, Option, References, Schedule } from "effect"
 import * as Projection from "../../Projection/Projection.ts"
 import { ProjectionFailed } from "../../Projection/ProjectionError.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
+import { reasonOf, type StoreError } from "../../Store/StoreError.ts"
 import { note, type Output } from "./output.ts"
 import { during, type Progress, type Report } from "./progress.ts"
 import { activityOf } from "./projectionRows.ts"
@@ -119,7 +120,7 @@ export const rebuild = (
       lease: "5 seconds",
       switch: options.isSwitching ? "automatic" : "manual",
       onError: { retry, giveUp: options.isKeepingOn ? "park" : "stop" }
-    }) as Effect.Effect<never, Projection.RunError, EventStore>
+    }).pipe(quietly) as Effect.Effect<never, Projection.RunError, EventStore>
     const status = yield* during(
       { label: `${name} version ${version}`, total: own?.head, done: own?.position },
       (report) =>
@@ -154,10 +155,24 @@ export const rebuild = (
     } satisfies Rebuilt
   })
 
+/** What it logs would tear the bars apart, and is said here in a sentence; all of it to those who ask for another level. */
+const quietly = <A, E, R>(running: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(
+    References.MinimumLogLevel,
+    (level) => Effect.provideService(running, References.MinimumLogLevel, level === "Info" ? "Fatal" : level)
+  )
+
 /** Looks until it is done. The database may not answer for a while: who runs it waits for that as well. */
 const watch = (projection: Projection.Any, { isSwitching }: RebuildOptions, report: Report) =>
   Effect.gen(function*() {
     const { name, version } = projection.definition
+    let isWaiting = false
+    const waiting = (error: StoreError) =>
+      Effect.suspend(() => {
+        if (isWaiting) return Effect.succeedNone
+        isWaiting = true
+        return Effect.as(note(`${name}: waits for the database: ${reasonOf(error)}`), Option.none())
+      })
     while (true) {
       yield* Effect.sleep(lookEvery)
       const seen = yield* Projection.status(projection).pipe(
@@ -165,10 +180,11 @@ const watch = (projection: Projection.Any, { isSwitching }: RebuildOptions, repo
         Effect.catchTags({
           // its runner has not made it known yet
           ProjectionNotFound: () => Effect.succeedNone,
-          StoreError: (error) => error.isRetryable ? Effect.succeedNone : Effect.fail(error)
+          StoreError: (error) => error.isRetryable ? waiting(error) : Effect.fail(error)
         })
       )
       if (Option.isNone(seen)) continue
+      isWaiting = false
       const status = seen.value
       yield* report(status.position, status.head)
       if (status.status === "failed") {
