@@ -4,7 +4,10 @@
  *
  * A rehearsal has tables, documents or links of its own. It never touches those of a version, appends no events, and is
  * neither listed, waited for nor switched to by the functions of `Projection`. When it is built it is finished: it does not
- * follow the log.
+ * follow the log. To handlers the `EventStore` refuses to append (`InvalidInput`).
+ *
+ * **Gotchas** What handlers do besides, they do for real: what they write with SQL elsewhere than in `table(...)`, and all that
+ * is no part of the database.
  *
  * **Example** (What would another version change?)
  * ```ts

@@ -17,6 +17,7 @@ import { claim, lease, release, type Scratch, scratchSchema, stateOf, steadily, 
 import { catchUp } from "./scratchBuilding.ts"
 import { toSettings } from "./settings.ts"
 import { setUp, wholeTarget } from "./setup.ts"
+import { withoutAppends } from "./storeWithoutAppends.ts"
 
 /** Builds a projection beside what there is of it. */
 export const rehearse = <P extends Projection.Any>(
@@ -62,9 +63,10 @@ export const rehearse = <P extends Projection.Any>(
     yield* keepAlive(scratch)
     // it failed, or was to be dropped and is there still
     if (state.status !== "running") yield* steadily(name, store.storage.projections.resume(state.id))
-    if (!state.isSetUp) yield* setUp(scratch) as Effect.Effect<void, RehearseError>
+    const quiet = Effect.provideService(EventStore, withoutAppends(store))
+    if (!state.isSetUp) yield* quiet(setUp(scratch)) as Effect.Effect<void, RehearseError>
     yield* catchUp(scratch, target, onProgress) as Effect.Effect<unknown, RehearseError>
-    yield* makeIndexes(scratch) as Effect.Effect<void, RehearseError>
+    yield* quiet(makeIndexes(scratch)) as Effect.Effect<void, RehearseError>
 
     const isFixed = asked.to !== null || asked.until !== null
     return {

@@ -1,5 +1,5 @@
 import { Array as Arr, type Clock, Duration, Effect } from "effect"
-import type { EventStore } from "../../Store/EventStore.ts"
+import { EventStore } from "../../Store/EventStore.ts"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { OwnedPartition, ProjectionState } from "../../Store/ProjectionStorage.ts"
 import * as StorageTime from "../../Store/StorageTime.ts"
@@ -10,6 +10,7 @@ import type { Apply } from "../ProjectionMiddleware.ts"
 import type { Definition, Target } from "./definition.ts"
 import { passingOf } from "./failure.ts"
 import type { Settings } from "./settings.ts"
+import { withoutAppends } from "./storeWithoutAppends.ts"
 
 /**
  * A read model that is built for a look, and what it is built with.
@@ -97,7 +98,7 @@ export const applyTo = (
   // what a handler acquires is released when the batch is done
   const applied = Effect.scoped(
     Effect.suspend(() => apply({ projection, version, partition, isRebuild: true, attempt, events }))
-  )
+  ).pipe(Effect.provideService(EventStore, withoutAppends(store)))
   return Effect.catchCause(applied, (cause) => {
     const trouble = passingOf(cause)
     return trouble === undefined ? Effect.failCause(cause) : Effect.fail(trouble)

@@ -99,6 +99,33 @@ export const projectionRehearsalRules: Rules = (rule) => {
     has(yield* rehearsal.difference(), { isEqual: true, isSamePosition: true, position: yield* store.head() })
   })
 
+  rule("stores nothing, whatever a handler tries", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const { position } = yield* store.append(from.stream("1"), puts("a", "1"))
+    const stream = freshStream()
+    const attempts: ReadonlyArray<(store: Store) => Effect.Effect<unknown, any>> = [
+      ({ append }) => append(stream, notes("1")),
+      ({ appendAll }) => appendAll([EventStore.entry(stream, notes("1"))]),
+      ({ appendIf }) =>
+        appendIf({ items: [{ types: ["Noted"], tags: [] }], after: 0 }, EventStore.entry(stream, notes("1"))),
+      ({ setMetadata }) => setMetadata(stream, 1),
+      ({ truncateBefore }) => truncateBefore(stream, 1),
+      (store) => store.delete(stream),
+      ({ tombstone }) => tombstone(stream),
+      ({ transaction }) => transaction(store.append(stream, notes("1")))
+    ]
+    for (const attempt of attempts) {
+      const rehearsal = Rehearsal.make(textsOf(name, from), {
+        middleware: (apply) => (batch) => Effect.andThen(EventStore.use(attempt), apply(batch))
+      })
+      const failed = yield* fails(Effect.scoped(inStore(store)(rehearsal)), "ProjectionFailed")
+      has(failed, { position })
+      has(failed.cause as object, { _tag: "InvalidInput" })
+    }
+    equal(yield* store.head(), position)
+    equal((yield* store.info(stream)).status, "new")
+  })
+
   rule("begins and ends at the positions asked for", function*(store) {
     const [from, name] = [freshTexts(), freshProjection()]
     const texts = textsOf(name, from)
