@@ -57,7 +57,7 @@ describe("init", { timeout: 90_000 }, () => {
         assert.strictEqual(json("replay", "order-summary", "--dry-run").length, 1)
 
         rmSync(join(shop, "node_modules", "@effect", "platform-node"))
-        const lacking = spawnSync("node_modules/.bin/eventstore", ["--version"], {
+        const lacking = spawnSync(join(shop, "node_modules/.bin/eventstore"), ["--version"], {
           cwd: shop,
           encoding: "utf8",
           env: environment
