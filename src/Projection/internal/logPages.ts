@@ -29,20 +29,23 @@ export const logPages = (
       Effect.suspend(() => {
         const to = Math.min(range.to, position + window)
         const page = { direction: "forward", from: position + 1, to, limit, bytes: pageBytes } as const
-        return Effect.map(
-          position >= range.to ? Effect.succeed({ events: [], more: false }) : steadily(storage.logPage(filter, page)),
-          ({ events, more }) => {
-            const last = events.at(-1)
-            position = Math.max(position, more && last !== undefined ? last.position : to)
-            return {
-              events,
-              position,
-              eventId: last?.position === position ? last.eventId : undefined,
-              caughtUp: position >= range.to,
-              isBehind: true
-            }
+        return Effect.gen(function*() {
+          const { events, more } = position >= range.to
+            ? { events: [], more: false }
+            : yield* steadily(storage.logPage(filter, page))
+          const last = events.at(-1)
+          position = Math.max(position, more && last !== undefined ? last.position : to)
+          return {
+            events,
+            position,
+            // of an event that is not its own, too: by that it is seen later that the log is another one
+            eventId: last?.position === position
+              ? last.eventId
+              : (yield* steadily(storage.identity(position))).eventId,
+            caughtUp: position >= range.to,
+            isBehind: true
           }
-        )
+        })
       }),
     wait: Effect.never
   }

@@ -24,7 +24,7 @@ export const catchUp = (
 ): Effect.Effect<Held, BuildError, any> =>
   Effect.gen(function*() {
     let held = yield* claim(self)
-    yield* checkPlace(self, held)
+    yield* checkPlace(self, held, to)
     while (held.position < to || !held.isCaughtUp) {
       yield* onProgress({ position: held.position, target: to, handled: held.handled })
       // refused where somebody else builds it as well, and has come further meanwhile
@@ -35,18 +35,17 @@ export const catchUp = (
     return held
   })
 
-/** A log that was restored from a backup has other events behind the checkpoint than those that belong there. */
-const checkPlace = ({ name, store }: Scratch, { eventId, position }: Held) =>
+/** A log that was restored from a backup ends sooner, or has another event at the checkpoint than the one that belongs there. */
+const checkPlace = ({ name, store }: Scratch, { eventId, position }: Held, to: number) =>
   Effect.gen(function*() {
-    if (eventId === null) return
-    const found = yield* steadily(name, store.storage.identity(position))
-    if (found.eventId !== eventId) {
-      return yield* new LogRewound({
-        position: position as never,
-        head: found.head as never,
-        eventId: eventId as never
-      })
-    }
+    const { eventId: found, head } = yield* steadily(name, store.storage.identity(position))
+    const isElsewhere = eventId !== null && found !== eventId
+    if (head >= Math.max(position, to) && !isElsewhere) return
+    return yield* new LogRewound({
+      position: (isElsewhere ? position : Math.max(position, to)) as never,
+      head: head as never,
+      eventId: (isElsewhere ? eventId : undefined) as never
+    })
   })
 
 /** One run over what is missing, by one who holds it. */

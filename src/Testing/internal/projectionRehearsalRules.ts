@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Effect, Exit, Fiber, Latch, Option, Scope, Stream } from "effect"
+import * as EventId from "../../Event/EventId.ts"
 import * as Projection from "../../Projection/Projection.ts"
 import * as Rehearsal from "../../Projection/Rehearsal.ts"
 import { EventStore } from "../../Store/EventStore.ts"
@@ -187,6 +188,28 @@ export const projectionRehearsalRules: Rules = (rule) => {
     equal(yield* documentsOf(store, yield* run(make)), { a: numbers })
     yield* run(Rehearsal.drop(kept))
     assert.isUndefined(yield* listed(store, kept))
+  })
+
+  rule("does not go on over a log that is another one", function*(store) {
+    const [from, name, kept] = [freshTexts(), freshProjection(), freshRehearsal()]
+    const texts = textsOf(name, from)
+    yield* store.append(from.stream("1"), puts("a", "1", "2"))
+    // it ends at an event that it does not handle
+    const { position } = yield* store.append(freshStream(), notes("foreign"))
+    const built = yield* inStore(store)(Rehearsal.make(texts, { name: kept }))
+    has(yield* built.status, { position })
+    const [foreign] = yield* collect(store.readAll({ from: position }))
+    const restored = (place: { readonly head?: number; readonly eventId?: EventId.EventId }) => {
+      const identity = (at: number) => Effect.map(store.storage.identity(at), (found) => ({ ...found, ...place }))
+      return Effect.flatMap(
+        EventStore.make({ ...store.storage, identity }),
+        (store) => fails(inStore(store)(Rehearsal.make(texts, { name: kept })), "LogRewound")
+      )
+    }
+    has(yield* restored({ eventId: yield* EventId.make }), { position, eventId: foreign!.eventId })
+    has(yield* restored({ head: position - 1 }), { position, head: position - 1 })
+    yield* inStore(store)(Rehearsal.make(texts, { name: kept }))
+    yield* inStore(store)(Rehearsal.drop(kept))
   })
 
   rule("is built once by two at the same time", function*(store) {
