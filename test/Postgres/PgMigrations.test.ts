@@ -248,6 +248,18 @@ describe("PgMigrations", () => {
       yield* PgMigrations.migrate(sql, { schema: "printed" })
     }))
 
+  it.live("prints what comes behind a migration, for who upgrades by hand", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open(yield* TestPostgres.url, { schema: "migrated" })
+      const all = PgMigrations.statements({ schema: "printed" })
+      const end = all.findIndex((statement) => statement.startsWith("INSERT INTO migrations")) + 1
+      for (const statements of [all.slice(0, end), PgMigrations.statements({ schema: "printed", after: 1 })]) {
+        yield* sql.withTransaction(Effect.forEach(statements, (statement) => sql.unsafe(statement)))
+      }
+      assert.strictEqual(yield* schemaDump(sql, "printed"), yield* schemaDump(sql, "migrated"))
+      assert.strictEqual(yield* PgMigrations.status(sql, "printed"), PgMigrations.latest)
+    }))
+
   it.live("prints a script that a plain SQL client runs in one go", () =>
     Effect.gen(function*() {
       // the native client takes one statement at a time, PGlite's own takes a whole script

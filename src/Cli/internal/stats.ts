@@ -95,7 +95,12 @@ export const statsOf = (tables: LogTables, options: Options) =>
       hottest: hottest.map(({ events, streamId }) => ({ streamId, events })),
       hottestOf: hot.to - hot.after,
       longest: longest.slice(0, options.limit),
-      growth: growthOf(days, sizes, ends.newest, options.until ?? (yield* Clock.currentTimeMillis)),
+      growth: growthOf(
+        days,
+        sizes,
+        ends.newest,
+        options.until === undefined ? yield* Clock.currentTimeMillis : options.until - 1
+      ),
       size: { database: yield* Sql.selectDatabaseSize(tables), tables: sizes }
     }
     return stats
