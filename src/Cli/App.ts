@@ -53,7 +53,7 @@ export interface AnySubscription extends Declaration<any> {
  * What an application declares. All of it is optional: what is declared is checked, decoded and run, the rest is shown as it is
  * stored.
  *
- * - `categories`: types of the events, for `append`, `state`, `verify`
+ * - `categories`: types of the events, for `append`, `read --typed`, `verify`; those of deciders and process managers are known by these
  * - `projections`: for `replay`, `projections`, `verify`
  * - `deciders`: for `state` and `verify` (snapshots)
  * - `subscriptions`: by name, as they are given to `PersistentSubscription.layer`: for `replay` and `subscriptions`

@@ -55,7 +55,7 @@ import type * as Event from "../Event/Event.ts"
 import type { EventId } from "../Event/EventId.ts"
 import type { Entry, EventStore } from "../Store/EventStore.ts"
 import type { InvalidInput, StoreError } from "../Store/StoreError.ts"
-import type { Category } from "../Stream/Category.ts"
+import type { Any as AnyCategory, Category } from "../Stream/Category.ts"
 import type { DecodeError } from "../Stream/DecodeError.ts"
 import type { Recorded } from "../Stream/Recorded.ts"
 import type { StreamId } from "../Stream/StreamId.ts"
@@ -88,6 +88,12 @@ export interface Any {
     readonly events: string
     /** Hands commands to `perform`. */
     readonly commands: string
+  }
+  /** Where it keeps its processes, what they sent, and their timers that fired. */
+  readonly categories: {
+    readonly processes: AnyCategory
+    readonly commands: AnyCategory
+    readonly timers: AnyCategory
   }
 }
 

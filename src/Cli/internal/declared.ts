@@ -1,7 +1,20 @@
 import { Effect } from "effect"
 import type * as Projection from "../../Projection/Projection.ts"
+import type * as Category from "../../Stream/Category.ts"
 import type { AnyDecider, App } from "../App.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
+
+/** The categories of which the application knows the events: those it declares, and those of its deciders and process managers. */
+export const categoriesOf = (
+  { categories = [], deciders = [], processManagers = [] }: App
+): ReadonlyArray<Category.Any> => {
+  const all = [
+    ...categories,
+    ...deciders.map(({ category }) => category as Category.Any),
+    ...processManagers.flatMap(({ categories: { commands, processes, timers } }) => [processes, commands, timers])
+  ]
+  return all.filter(({ name }, i) => all.findIndex((one) => one.name === name) === i)
+}
 
 const listOf = (names: ReadonlyArray<string>): string => names.length === 0 ? "none" : names.join(", ")
 

@@ -10,6 +10,7 @@ import { type Checked, checking } from "../appendChecking.ts"
 import { type AppendInput, inputLines, jsonArgument, type Line } from "../appendInput.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
+import { categoriesOf } from "../declared.ts"
 import { expected } from "../expected.ts"
 import { answer, note } from "../output.ts"
 import { during } from "../progress.ts"
@@ -65,7 +66,7 @@ export const append = storeCommand(
     const { app } = yield* Application
     const store = yield* EventStore
     const checked = yield* checking(input.stream, {
-      categories: app.categories ?? [],
+      categories: categoriesOf(app),
       raw: input.raw,
       metadata: metadataOf(input)
     })

@@ -3,6 +3,7 @@ import { Flag } from "effect/cli"
 import { EventStore, type ReadOptions } from "../../../Store/EventStore.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
+import { categoriesOf } from "../declared.ts"
 import { eventBlock, eventColumns, eventLine } from "../eventLines.ts"
 import { type Selection, selectionFlags, selectionOf, shownStream } from "../eventSelection.ts"
 import { answerRows, note, Output, writeLines } from "../output.ts"
@@ -98,13 +99,13 @@ function place(name: string, description: string) {
 export const showing = (typed: boolean) =>
   Effect.gen(function*() {
     if (!typed) return asStored
-    const { app } = yield* Application
-    return app.categories === undefined || app.categories.length === 0
+    const categories = categoriesOf((yield* Application).app)
+    return categories.length === 0
       ? yield* wrongInput(
         "--typed needs categories, and no application declares any here",
         "name its configuration file with --config"
       )
-      : asRead(app.categories)
+      : asRead(categories)
   })
 
 /** The events of a selection in a range, at most so many. */

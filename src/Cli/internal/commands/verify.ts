@@ -5,6 +5,7 @@ import * as Archive from "../../Archive.ts"
 import * as Verification from "../../Verification.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
+import { categoriesOf } from "../declared.ts"
 import { OpenLog } from "../logSql.ts"
 import { answer, Output } from "../output.ts"
 import { during, say } from "../progress.ts"
@@ -52,7 +53,7 @@ export const verify = storeCommand(
     const steps = Verification.run({
       tables,
       checks: check.length === 0 ? undefined : check,
-      categories: app.categories,
+      categories: categoriesOf(app),
       deciders: app.deciders,
       projections: app.projections,
       archive: opened === undefined ? undefined : Archive.fromArchive(opened)
