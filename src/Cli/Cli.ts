@@ -44,6 +44,7 @@ import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { tail } from "./internal/commands/tail.ts"
 import { timers } from "./internal/commands/timers.ts"
 import { verify } from "./internal/commands/verify.ts"
+import { ownPackage } from "./internal/ownPackage.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
 
@@ -100,7 +101,10 @@ export const run = (options?: {
   readonly version?: string | undefined
   readonly app?: App | undefined
 }): Effect.Effect<void, Reported> =>
-  Command.run(make(options), { version: options?.version ?? "0.1.0" }).pipe(
+  Effect.gen(function*() {
+    const version = options?.version ?? (yield* ownPackage).version
+    yield* Command.run(make(options), { version })
+  }).pipe(
     Effect.catch((error) =>
       Effect.fail(
         error instanceof Reported ? error : new Reported(error._tag === "ShowHelp" && error.errors.length === 0 ? 0 : 2)

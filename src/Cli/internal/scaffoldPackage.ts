@@ -1,16 +1,8 @@
 import { Effect, FileSystem, Path, Schema } from "effect"
-import { fileURLToPath } from "node:url"
+import { ownPackage } from "./ownPackage.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
 
 const Versions = Schema.Record(Schema.String, Schema.String)
-
-/** What this package says of itself: its version, and the versions of what it works with. */
-const OwnPackage = Schema.fromJsonString(Schema.Struct({
-  name: Schema.String,
-  version: Schema.String,
-  peerDependencies: Versions,
-  devDependencies: Versions
-}))
 
 /** Of a package.json what is looked at; all the rest of it stays as it is. */
 const PackageJson = Schema.StructWithRest(
@@ -94,13 +86,6 @@ const versionsOf = (names: ReadonlyArray<string>, versions: Readonly<Record<stri
     const version = versions[name]!
     return [name, /^\d/.test(version) ? `^${version}` : version]
   }))
-
-/** The file that says what this program is stands at the same place beside the sources and beside what is built of them. */
-const ownPackage = Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  const text = yield* fs.readFileString(fileURLToPath(new URL("../../../package.json", import.meta.url)))
-  return yield* Schema.decodeEffect(OwnPackage)(text)
-}).pipe(Effect.orDie)
 
 /** Where a project above the directory has the package from: a file of it is named from the new directory then. */
 const inheritedSpec = (directory: string, name: string, otherwise: string) =>
