@@ -138,6 +138,67 @@ for (const [name, store] of Object.entries(stores)) {
           assert.deepStrictEqual(changed.onlyFresh, { count: 3, rows: [{ sku: "a", cents: 1 }] })
         }))
 
+      it.effect("are shown with all digits of their numbers, whatever their columns are called", () =>
+        Effect.gen(function*() {
+          const name = `numbers-${++names}`
+          const Shop = Category.make(`shop${names}`, { id: Schema.String, events: [Sold] })
+          const Numbers = Projection.make(name, {
+            from: Shop,
+            setup: ({ sql, table }) =>
+              Effect.andThen(
+                sql`CREATE DOMAIN ${table("cents")} AS numeric`,
+                sql`CREATE TABLE ${table("long")} (
+                  o int8, d numeric, deep ${table("cents")}, many int8[], small int4, text text)`
+              ),
+            handle: {
+              Sold: ({ event: { cents } }, { sql, table }) =>
+                sql`INSERT INTO ${table("long")}
+                  SELECT ${cents}::int8 + n, n + 0.10, n, ARRAY[n], ${cents}::int4, 'a' FROM (SELECT 9007199254740993::int8 AS n) n`
+            }
+          })
+          yield* sell(Shop, ["a", 1])
+          yield* project(Numbers)
+          const rehearsal = yield* Rehearsal.make(Numbers)
+          assert.isTrue((yield* rehearsal.difference()).isEqual)
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`UPDATE ${
+            sql.literal(`"${name.replaceAll("-", "_")}_v1"."long"`)
+          } SET o = o - 1, d = d + 0.01, deep = deep - 1, many = ARRAY[1]`
+          const { parts: [long] } = yield* rehearsal.difference()
+          const fresh = {
+            o: "9007199254740994",
+            d: "9007199254740993.10",
+            deep: "9007199254740993",
+            many: ["9007199254740993"],
+            small: 1,
+            text: "a"
+          }
+          assert.deepStrictEqual(long!.onlyFresh.rows, [fresh])
+          assert.deepStrictEqual(long!.onlyLive.rows, [
+            { ...fresh, o: "9007199254740993", d: "9007199254740993.11", deep: "9007199254740992", many: ["1"] }
+          ])
+        }))
+
+      it.effect("say in the words of the database why they cannot be compared", () =>
+        Effect.gen(function*() {
+          const { Shop, version } = makeSales()
+          const Sales = version(1)
+          yield* sell(Shop, ["a", 1])
+          yield* project(Sales)
+          const sql = yield* SqlClient.SqlClient
+          const failing = new Proxy(sql, {
+            get: (client, key) =>
+              key === "unsafe"
+                ? (text: string, params?: ReadonlyArray<unknown>) =>
+                  client.unsafe(text.includes("EXCEPT ALL") ? "SELECT 1 / 0" : text, params)
+                : Reflect.get(client, key)
+          })
+          const rehearsal = yield* Effect.provideService(Rehearsal.make(Sales), SqlClient.SqlClient, failing)
+          const failed = yield* Effect.flip(rehearsal.difference())
+          assert.deepInclude(failed, { _tag: "StoreError", operation: "difference", isRetryable: false })
+          assert.include(failed.message, "division by zero")
+        }))
+
       it.effect("are compared with a version of another shape on what the two share", () =>
         Effect.gen(function*() {
           const { Shop, version } = makeSales()

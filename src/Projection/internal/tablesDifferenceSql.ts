@@ -1,13 +1,17 @@
-import { Effect } from "effect"
+import { Cause, Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { StoreError } from "../../Store/StoreError.ts"
 import type { DifferencePart, DifferenceRows } from "../Rehearsal.ts"
 import type { Comparison } from "./difference.ts"
+import { failureOf, passingOf } from "./failure.ts"
 
 interface Column {
   readonly name: string
   readonly type: string
   /** Whether values of the type can be told apart by the database, and not only as texts. */
   readonly isComparable: boolean
+  /** What it is shown as where its numbers may be longer than those that a program reads from JSON. */
+  readonly shownAs: "text" | "text[]" | null
 }
 
 type Tables = ReadonlyMap<string, ReadonlyArray<Column>>
@@ -15,7 +19,7 @@ type Tables = ReadonlyMap<string, ReadonlyArray<Column>>
 /** Compares the tables of two schemas in the database, on the columns that they share by name. */
 export const tablesDifference = (
   { ignore, limit, live, scratch }: Comparison
-): Effect.Effect<ReadonlyArray<DifferencePart>, any, any> =>
+): Effect.Effect<ReadonlyArray<DifferencePart>, StoreError, any> =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const [liveSchema, freshSchema] = [live.schema!, scratch.definition.schema!]
@@ -47,7 +51,16 @@ export const tablesDifference = (
       })
     }
     return parts
-  })
+  }).pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterrupts(cause)
+        ? Effect.failCause(cause as Cause.Cause<never>)
+        : Effect.fail(passingOf(cause) ?? refused(failureOf(cause)))
+    )
+  )
+
+const refused = (cause: unknown) =>
+  new StoreError({ operation: "difference", isRetryable: false, outcome: "not-stored", cause })
 
 const noRows: DifferenceRows = { count: 0, rows: [] }
 
@@ -65,7 +78,10 @@ const tablesOf = (sql: SqlClient.SqlClient, schema: string): Effect.Effect<Table
           SELECT FROM pg_opclass o
           JOIN pg_am m ON m.oid = o.opcmethod
           WHERE m.amname IN ('btree', 'hash') AND o.opcdefault AND o.opcintype = b.oid
-        ) OR b.typname IN ('varchar', 'cidr')
+        ) OR b.typname IN ('varchar', 'cidr'),
+        CASE WHEN b.typcategory = 'N' AND b.typname NOT IN ('int2', 'int4', 'float4', 'float8') THEN
+          CASE WHEN d.typcategory = 'A' THEN 'text[]' ELSE 'text' END
+        END
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -78,10 +94,14 @@ const tablesOf = (sql: SqlClient.SqlClient, schema: string): Effect.Effect<Table
     ).values,
     (rows) => {
       const tables = new Map<string, Array<Column>>()
-      for (const [table, name, type, isComparable] of rows as ReadonlyArray<[string, string | null, string, boolean]>) {
+      for (
+        const [table, name, type, isComparable, shownAs] of rows as ReadonlyArray<
+          [string, string | null, string, boolean, Column["shownAs"]]
+        >
+      ) {
         const columns = tables.get(table) ?? []
         tables.set(table, columns)
-        if (name !== null) columns.push({ name, type, isComparable })
+        if (name !== null) columns.push({ name, type, isComparable, shownAs })
       }
       return tables
     }
@@ -104,6 +124,9 @@ const exceptOf = (
   limit: number
 ): Effect.Effect<DifferenceRows, unknown> => {
   const selected = columns.map(({ isText, name }) => isText ? `${quoted(name)}::text` : quoted(name)).join(", ")
+  const shown = columns.map(({ isText, name, shownAs }) =>
+    isText || shownAs === null ? `d.${quoted(name)}` : `d.${quoted(name)}::${shownAs} AS ${quoted(name)}`
+  ).join(", ")
   return Effect.map(
     sql.unsafe(
       `
@@ -115,8 +138,9 @@ const exceptOf = (
       SELECT
         (SELECT count(*) FROM d)::float8,
         (
-          SELECT COALESCE(json_agg(row_to_json(o)), '[]')
-          FROM (SELECT d.* FROM d ORDER BY d::text COLLATE "C" LIMIT $1::int8) o
+          -- with the asterisk a row, whatever its columns are called
+          SELECT COALESCE(json_agg(row_to_json(o.*)), '[]')
+          FROM (SELECT ${shown} FROM d ORDER BY (d.*)::text COLLATE "C" LIMIT $1::int8) o
         )::text`,
       [BigInt(limit)]
     ).values,
