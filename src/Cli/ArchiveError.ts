@@ -82,7 +82,8 @@ export class ArchiveFileFailed extends Schema.TaggedError<ArchiveFileFailed>()("
 }
 
 /**
- * The log has a row that an archive cannot keep. No program writes one through the library.
+ * The log has a row that no import would take, so that an archive of it would be of no use: names, times or texts that were
+ * written by hand, or JSON that is nested deeper than 5000 arrays and objects, which some databases do not survive.
  *
  * @category errors
  * @since 0.1.0
@@ -96,7 +97,8 @@ export class NotExportable extends Schema.TaggedError<NotExportable>()("NotExpor
     return `What the log has at ${this.row} cannot be kept in an archive: ${this.problem}`
   }
   get hint(): string {
-    return "Somebody changed the tables by hand: look at the row, and verify the log."
+    return "Look at the row, which somebody may have written by hand, and verify the log. An export of other categories " +
+      "leaves it out."
   }
 }
 

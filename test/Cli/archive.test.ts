@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Arbitrary, DateTime, Effect, Fiber, Latch, Schema, Stream } from "effect"
 import * as Archive from "effect-eventstore/Cli/Archive"
-import { existsSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
 import {
@@ -40,6 +40,8 @@ const oddTexts = [
   " { \"a\" :\t1\n}",
   "[[],{},\"\",false]",
   `${"[".repeat(2000)}${"]".repeat(2000)}`,
+  // brackets that nest nothing
+  JSON.stringify("\u001b[32mok\u001b[0m \\\" {".repeat(3000)),
   `{"large":"${"x".repeat(3000)}"}`,
   JSON.stringify(Array.from({ length: 400 }, (_, i) => Math.sin(i)))
 ]
@@ -316,6 +318,17 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("Arch
       const odd = yield* Effect.flip(Archive.exportLog(log, join(path, "x")))
       assert.deepInclude(odd, { _tag: "NotExportable" })
       assert.deepStrictEqual(readdirSync(path), [])
+
+      const deep = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`
+      const nested = yield* newLog("pglite")
+      yield* insert(nested, [{ position: 1, stream: "a-1", version: 1, data: deep(5000) }])
+      yield* Archive.exportLog(nested, join(path, "deep"))
+      yield* Archive.importArchive(join(path, "deep"), yield* newLog("pglite"))
+      yield* insert(nested, [{ position: 2, stream: "a-1", version: 2, data: deep(5001) }])
+      const tooDeep = yield* Effect.flip(Archive.exportLog(nested, join(path, "x")))
+      assert.deepInclude(tooDeep, { _tag: "NotExportable", row: "position 2" })
+      assert.include(tooDeep.message, "nested deeper than the 5000")
+      rmSync(join(path, "deep"), { recursive: true })
 
       writeFileSync(join(path, "file"), "mine")
       const taken = yield* Effect.flip(Archive.exportLog(log, join(path, "file")))

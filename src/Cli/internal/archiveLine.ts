@@ -1,6 +1,7 @@
 import { Result, Schema } from "effect"
 import { EventId } from "../../Event/EventId.ts"
 import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
+import { isDeeper } from "./jsonNesting.ts"
 
 /** The line of an event. The order of the keys is fixed, so that the same event has the same bytes. */
 export const encodeEvent = (event: ArchivedEvent): string => {
@@ -28,21 +29,7 @@ const json = (key: string, text: string | null): string =>
 /** Whether a text is what `JSON.stringify` makes of its value. */
 const isCanonical = (text: string): boolean =>
   // deeper values overflow the stack of JSON.stringify, and how deep that is depends on the machine
-  nesting(text) <= 500 && JSON.stringify(JSON.parse(text)) === text
-
-/** How deep a JSON text is nested, at most. Brackets in its strings count as well: no more than a text has. */
-const nesting = (text: string): number => {
-  // an array or object takes two characters
-  if (text.length <= 1000) return 0
-  let depth = 0
-  let deepest = 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit === 0x5b || unit === 0x7b) deepest = Math.max(deepest, ++depth)
-    else if (unit === 0x5d || unit === 0x7d) depth--
-  }
-  return deepest
-}
+  !isDeeper(text, 500) && JSON.stringify(JSON.parse(text)) === text
 
 /** An event of a line, or what is wrong with the line. */
 export const decodeEvent = (line: string): Result.Result<ArchivedEvent, string> => decode(line, eventKeys, toEvent)
@@ -105,13 +92,15 @@ const Text = (length: number) =>
     Schema.makeFilter(isText, { expected: "a text without NUL and lone surrogates" })
   )
 
-/** Deeper values overflow the stack of a database, and PGlite does not survive that. */
+/** Deeper values overflow the stack of a database, and PGlite does not survive that: it is lost at 8000. */
 const maxNesting = 5000
 
 const JsonText = Schema.String.check(
-  Schema.makeFilter((text: string) => isText(text) && nesting(text) <= maxNesting && isJson(text), {
-    expected: `a JSON text, nested at most ${maxNesting} deep`
-  })
+  Schema.makeFilter((text: string) =>
+    isDeeper(text, maxNesting)
+      ? `is nested deeper than the ${maxNesting} arrays and objects that every database takes`
+      : isText(text) && isJson(text) || "is no JSON text"
+  )
 )
 
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))

@@ -1,9 +1,10 @@
-import { DateTime, Effect, type FileSystem, Option, type Path, Stream } from "effect"
+import { DateTime, Effect, type FileSystem, Option, type Path, Result, type Schema, Stream } from "effect"
 import { textField } from "../../Store/LogFilter.ts"
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type * as Category from "../../Stream/Category.ts"
-import type { ArchiveExists, ArchiveFileFailed, NotExportable } from "../ArchiveError.ts"
+import { type ArchiveExists, type ArchiveFileFailed, NotExportable } from "../ArchiveError.ts"
 import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
+import { sayOf, toEvent, toStream } from "./archiveLine.ts"
 import type { Manifest } from "./archiveManifest.ts"
 import { makeAdvance, type ProgressOptions } from "./archiveProgress.ts"
 import { write } from "./archiveWriter.ts"
@@ -69,7 +70,7 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
     const floor = isAll && first !== null ? top.floor < first ? top.floor : first - 1 : undefined
     const isWhole = isAll && !visibleOnly && (first === null || first === floor! + 1 && last! - first + 1 === count)
     const limits = visibleOnly ? yield* hiddenStreams(log) : undefined
-    const all = events(log, span)
+    const all = checked(events(log, span), toEvent, ({ position }) => `position ${position}`)
     return {
       total: visibleOnly ? undefined : count,
       isWhole,
@@ -80,7 +81,11 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
           const limit = limits.get(streamId)
           return limit === undefined || limit !== null && streamVersion >= limit
         }),
-      streams: streams(log, { ...span, isPart: isRange }),
+      streams: checked(
+        streams(log, { ...span, isPart: isRange }),
+        toStream,
+        ({ streamId }) => `stream ${JSON.stringify(streamId)}`
+      ),
       filter: {
         categories: selection.categories,
         recordedFrom: toText(recordedFrom),
@@ -108,6 +113,22 @@ const hiddenStreams = (log: LogTables) =>
       if (page.length === 0) return limits
       after = page.at(-1)![0]
     }
+  })
+
+/** Fails where an import would refuse a value: what is taken out can be brought back. */
+const checked = <A, E>(
+  values: Stream.Stream<A, E>,
+  check: (value: A) => Result.Result<unknown, Schema.SchemaError>,
+  placeOf: (value: A) => string
+): Stream.Stream<A, E | NotExportable> =>
+  Stream.mapArrayEffect(values, (page) => {
+    for (const value of page) {
+      const result = check(value)
+      if (Result.isFailure(result)) {
+        return new NotExportable({ row: placeOf(value), problem: sayOf(result.failure) })
+      }
+    }
+    return Effect.succeed(page)
   })
 
 /** Positions that one statement looks at, at most. */
