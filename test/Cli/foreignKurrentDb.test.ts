@@ -137,6 +137,35 @@ layer(NodeFileSystem.layer)("An export of KurrentDB", (it) => {
       assert.deepStrictEqual(versionsOf((yield* read(lines(hole), { renumber: true })).events), ["1@a-1", "2@a-1"])
     }))
 
+  it.effect("is refused where two events without ids have one number and other content, and not where they are the same", () =>
+    Effect.gen(function*() {
+      const bare = (more: object) => exported("a-1", 0, 1, { eventId: undefined, ...more })
+      for (const other of [{ data: { number: 7 } }, { eventType: "Other" }, { metadata: { clerk: "bo" } }]) {
+        const error = yield* Effect.flip(read(lines([bare({}), bare(other)])))
+        assert.match(error.message, /line 2 .* so has another one at line 1/)
+      }
+      const same = yield* read(lines([bare({}), bare({ created: "2026-11-20T09:00:07Z" })]))
+      assert.deepStrictEqual(versionsOf(same.events), ["1@a-1"])
+    }))
+
+  it.effect("without numbers is in the order of the file, and refused where that is newest first", () =>
+    Effect.gen(function*() {
+      const bare = (stream: string, second: number, more: object = {}) =>
+        exported(stream, second, second, { eventNumber: undefined, ...more })
+      const options = { renumber: true }
+      const ordered = yield* read(lines([bare("b-1", 2), bare("b-1", 5), bare("a-1", 1), bare("a-1", 3)]), options)
+      assert.deepStrictEqual(
+        ordered.events.map(({ data, streamId }) => `${streamId} ${data}`),
+        [`a-1 {"number":1}`, `b-1 {"number":2}`, `a-1 {"number":3}`, `b-1 {"number":5}`]
+      )
+      const commits = [bare("a-1", 3, { commitPosition: 9 }), bare("a-1", 2, { commitPosition: 10 })]
+      assert.deepStrictEqual(versionsOf((yield* read(lines(commits), options)).events), ["1@a-1", "2@a-1"])
+      for (const newestFirst of [[bare("a-1", 3), bare("b-1", 2), bare("a-1", 1)], commits.toReversed()]) {
+        const error = yield* Effect.flip(read(lines(newestFirst), options))
+        assert.match(error.message, /line [23], stream a-1 .* is older than the one before it/)
+      }
+    }))
+
   it.effect("names the line of what it cannot read", () =>
     Effect.gen(function*() {
       const good = JSON.stringify(exported("a-1", 0, 1))

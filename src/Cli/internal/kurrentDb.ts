@@ -17,8 +17,8 @@ export interface KurrentDbOptions extends ForeignSource.MovingOptions, Omit<Defa
  * import goes over its source more than once. System events and links are passed over.
  *
  * The order is that of the commit positions where every event has one, else that of the times, and within a stream that of the
- * event numbers. A file that is in this order is read as it stands, in flat memory; any other one, a newest-first feed perhaps,
- * by an index of some 100 bytes an event.
+ * event numbers, or where there are none, that of the file, unless the times in a stream speak against it. A file that is in this
+ * order is read as it stands; any other one, a newest-first feed perhaps, by an index of some 100 bytes an event.
  */
 export const make = <E = never>(
   input: string | Stream.Stream<Uint8Array, E>,
@@ -51,8 +51,9 @@ export const make = <E = never>(
         streams: Stream.empty
       })
     if (check.isInOrder) return source(eventsOf(file), total)
+    if (check.refusal !== undefined) return yield* check.refusal
 
-    const index = new Index()
+    const index = new Index(check)
     yield* Stream.runForEachArray(file, (found) =>
       Effect.sync(() => {
         for (const { entry, spot } of found) {
