@@ -36,7 +36,6 @@
  */
 import type { DateTime, Effect, Scope } from "effect"
 import type { EventStore } from "../Store/EventStore.ts"
-import type { AppendRefused } from "../Store/LogStorage.ts"
 import type { InvalidInput, LogRewound, StoreError } from "../Store/StoreError.ts"
 import * as rehearsing from "./internal/rehearsing.ts"
 import type * as Projection from "./Projection.ts"
@@ -70,6 +69,10 @@ export interface RehearseOptions<out R = never> {
    * one after it was finished. It stays until {@link drop}. 1 to 40 lower-case letters, digits, hyphens and underscores,
    * beginning with a letter; of its own in the whole log, whatever the projection. Left out, it is temporary, and dropped when
    * the scope closes.
+   *
+   * **Gotchas** The schema of its tables is named for it: with tables the name is one of the whole database, and `a-b` is no
+   * other one than `a_b`. What was handled stays as it was: after a change of handlers under the same version drop it first, or
+   * it answers for code that is not there any more.
    */
   readonly name?: string | undefined
   /** The first position that it may handle. Default: where the version began, or will by its declaration. */
@@ -158,12 +161,17 @@ export interface Rehearsal<out P extends Projection.Any = Projection.Any> {
    * built on to where the other one is, and what that handles meanwhile is taken into account as well, so that it may run on.
    * With one of them it stays where it is, and `isSamePosition` says whether the other one is there, too.
    *
-   * **Details** What is compared is seen as of one time, in a transaction that is rolled back; no lock is held that anybody waits
-   * for. On PGlite, which has one connection, everybody waits until it is done.
+   * Where the partitions of the other one are far apart, or it moves on faster than it can be followed, `isSamePosition` is
+   * `false`.
+   *
+   * **Details** What is compared is seen as of one time, in a transaction that is rolled back; no lock is held that appends or
+   * projections wait for. On PGlite, which has one connection, everybody waits until it is done. A long one keeps `VACUUM` from
+   * removing what is dead since it began, and whoever drops a version whose tables it reads waits for it.
    *
    * **Gotchas** A rebuild does not know events that were hidden since, by a truncated or deleted stream, and neither does a
    * rehearsal: what the other version made of them is a difference. Links to them are left out on both sides. So are columns
-   * and fields in `ignore`; serial numbers and times of insertion belong there.
+   * and fields in `ignore`; serial numbers and times of insertion belong there. Numbers of `int8` and `numeric` columns are shown
+   * as texts, with all their digits.
    */
   readonly difference: (options?: DifferenceOptions) => Effect.Effect<Difference, DifferenceError>
 }
@@ -195,7 +203,6 @@ export type DifferenceError =
   | ProjectionNotFound
   | ProjectionFailed
   | LogRewound
-  | AppendRefused
   | StoreError
 
 /**
@@ -232,7 +239,7 @@ export interface DifferencePart {
   /** How many rows, documents or links there are; `null` where there is no such table. */
   readonly live: number | null
   readonly fresh: number | null
-  /** Columns that only one of them has, and those that were not compared. */
+  /** Columns that only one of them has, and those that were not compared; of documents the fields to be ignored. */
   readonly columns: {
     readonly onlyLive: ReadonlyArray<string>
     readonly onlyFresh: ReadonlyArray<string>

@@ -58,6 +58,7 @@ const compare = (
       return []
     }
     if (kind === "events") return skip(`projection ${name} appends events, which cannot be done once more for a look`)
+    const elsewhere = () => skip(`projection ${name} was not at one position for long enough to be compared`)
     const store = yield* EventStore
     const states = yield* store.storage.projections.states(name, undefined)
     const live = states.find(({ isLive }) => isLive)
@@ -80,11 +81,13 @@ const compare = (
 
     const compared = Effect.gen(function*() {
       const difference = yield* fresh(store)
+      if (!difference.isSamePosition) return elsewhere()
       let differing = differencesOf(difference)
       if (differing.length === 0) return []
       if (yield* hasHidden(tables)) {
         // it may have handled what is hidden by now: what is the same with that is as it should be
         const whole = yield* Effect.scoped(Effect.flatMap(withHidden(store, tables), fresh))
+        if (!whole.isSamePosition) return elsewhere()
         const left = unexplained(differing, differencesOf(whole))
         if (left.length < differing.length) {
           tally.skip(

@@ -58,7 +58,7 @@ const noRows = (): Rows => ({ count: 0, rows: [] })
 
 /** The two sides, entry by entry; what is not the same is shown as far as there is room for it. */
 const merge = <Entry>(
-  { isUnchanged, limit, scratch: { id, store }, live }: Comparison,
+  { limit, live, scratch: { id } }: Comparison,
   name: string,
   options: {
     readonly page: (
@@ -70,14 +70,9 @@ const merge = <Entry>(
     readonly showChange: (live: Entry, fresh: Entry) => unknown
     readonly ignored: ReadonlyArray<string>
   }
-): Effect.Effect<ReadonlyArray<DifferencePart> | undefined, any, any> =>
+): Effect.Effect<ReadonlyArray<DifferencePart>, StoreError> =>
   Effect.gen(function*() {
-    // there nothing is read as of one time, but all that is kept can be had in one piece
-    const isInMemory = !store.storage.projections.hasTables
-    const limits = isInMemory ? Number.MAX_SAFE_INTEGER : pageSize
-    const [left, right] = [new Cursor(options.page(live.id), limits), new Cursor(options.page(id), limits)]
-    yield* left.fill
-    if (isInMemory && !(yield* isUnchanged)) return undefined
+    const [left, right] = [new Cursor(options.page(live.id), pageSize), new Cursor(options.page(id), pageSize)]
     const [onlyLive, onlyFresh, changed] = [noRows(), noRows(), noRows()]
     const note = (rows: Rows, show: () => unknown) => {
       if (rows.count++ < limit) rows.rows.push(show())
@@ -109,36 +104,27 @@ type Document = Effect.Success<ReturnType<ProjectionStorage["documents"]["page"]
 
 export const documentsDifference = (
   comparison: Comparison
-): Effect.Effect<ReadonlyArray<DifferencePart> | undefined, any, any> => {
+): Effect.Effect<ReadonlyArray<DifferencePart>, StoreError> => {
   const { documents } = comparison.scratch.store.storage.projections
-  const ignored = new Set<string>()
   const toValue = (text: string): unknown => {
     const value: unknown = JSON.parse(text)
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value
-    for (const field of comparison.ignore) {
-      if (!Object.hasOwn(value, field)) continue
-      ignored.add(field)
-      delete (value as Record<string, unknown>)[field]
-    }
+    for (const field of comparison.ignore) delete (value as Record<string, unknown>)[field]
     return value
   }
-  const merged = merge<Document>(comparison, "documents", {
+  return merge<Document>(comparison, "documents", {
     page: (id) => (after, limit) => documents.page(id, { prefix: "", after: after?.key ?? "", limit }),
     order: (a, b) => compare(a.key, b.key),
     isSame: (a, b) => a.state === b.state || Equal.equals(toValue(a.state), toValue(b.state)),
-    show: ({ key, state }) => ({ key, state: JSON.parse(state) }),
-    showChange: (a, b) => ({ key: a.key, live: JSON.parse(a.state), fresh: JSON.parse(b.state) }),
-    ignored: []
+    show: ({ key, state }) => ({ key, state: toValue(state) }),
+    showChange: (a, b) => ({ key: a.key, live: toValue(a.state), fresh: toValue(b.state) }),
+    ignored: [...new Set(comparison.ignore)].sort()
   })
-  return Effect.map(
-    merged,
-    (parts) => parts?.map((part) => ({ ...part, columns: { ...part.columns, ignored: [...ignored].sort() } }))
-  )
 }
 
 export const linksDifference = (
   comparison: Comparison
-): Effect.Effect<ReadonlyArray<DifferencePart> | undefined, any, any> => {
+): Effect.Effect<ReadonlyArray<DifferencePart>, StoreError> => {
   const { links } = comparison.scratch.store.storage.projections
   return merge<ProjectionLink>(comparison, "links", {
     page: (id) => (after, limit) => links.list(id, { after, limit }),

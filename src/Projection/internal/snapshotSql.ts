@@ -10,7 +10,7 @@ import type { InvalidInput, StoreError } from "../../Store/StoreError.ts"
 export const asOfOneTime = <A, E, R>(
   storage: LogStorage,
   effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError, R> =>
+): Effect.Effect<A, E | InvalidInput | StoreError, R> =>
   Effect.gen(function*() {
     const begin = yield* SqlClient.BeginTransaction
     // a transaction is only rolled back where it fails
@@ -21,11 +21,27 @@ export const asOfOneTime = <A, E, R>(
     })
     return yield* storage.transaction(looking).pipe(
       Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
-      Effect.catch((error): Effect.Effect<A, E | AppendRefused | InvalidInput | StoreError> =>
-        error === seen ? Effect.succeed(seen.value as A) : Effect.fail(error as Exclude<typeof error, Seen<A>>)
+      Effect.catch((error): Effect.Effect<A, E | InvalidInput | StoreError> =>
+        error === seen
+          ? Effect.succeed(seen.value as A)
+          // nothing that is rolled back is refused
+          : isRefused(error)
+          ? Effect.die(error)
+          : Effect.fail(error as E)
       )
     )
   })
+
+const isRefused = (error: unknown): boolean =>
+  refusals.has((error as { readonly _tag?: unknown } | null)?._tag as never)
+
+const refusals: ReadonlySet<AppendRefused["_tag"]> = new Set([
+  "WrongExpectedVersion",
+  "StreamTombstoned",
+  "EventIdConflict",
+  "AppendConditionFailed",
+  "InlineProjectionMissing"
+])
 
 class Seen<A> extends Data.TaggedError("Seen") {
   declare value: A | undefined

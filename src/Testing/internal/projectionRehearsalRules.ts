@@ -1,9 +1,10 @@
 import { assert } from "@effect/vitest"
-import { DateTime, Effect, Exit, Fiber, Latch, Option, Scope, Stream } from "effect"
+import { DateTime, Effect, Exit, Fiber, Latch, Option, Schema, Scope, Stream } from "effect"
 import * as EventId from "../../Event/EventId.ts"
 import * as Projection from "../../Projection/Projection.ts"
 import * as Rehearsal from "../../Projection/Rehearsal.ts"
 import { EventStore } from "../../Store/EventStore.ts"
+import type { ProjectionState } from "../../Store/ProjectionStorage.ts"
 import { inStore } from "./consuming.ts"
 import { type Documents, foldByHand, freshTexts, put, puts, type Texts, textsOf } from "./keyedTexts.ts"
 import { freshProjection, mortalStore, otherStore, processed, project, stateOf, untilState } from "./projecting.ts"
@@ -49,6 +50,21 @@ const keepWriting = (store: Store, from: Texts, keys: ReadonlyArray<string>) =>
     }))
     return () => written
   })
+
+/** The same store, where the states of a projection are others. */
+const withStates = (store: Store, name: string, change: (state: ProjectionState) => ProjectionState): Store => {
+  const { projections } = store.storage
+  const states: typeof projections.states = (asked, now) =>
+    Effect.map(projections.states(asked, now), (all) => all.map((state) => state.name === name ? change(state) : state))
+  return { ...store, storage: { ...store.storage, projections: { ...projections, states } } }
+}
+
+/** The same store, where a partition has not come further than a position. */
+const heldBack = (store: Store, name: string, held: number, position: number): Store =>
+  withStates(store, name, (state) => ({
+    ...state,
+    partitions: state.partitions.map((one) => one.partition === held ? { ...one, position } : one)
+  }))
 
 const first = <A>(all: ReadonlyArray<A>): A => {
   assert.lengthOf(all, 1)
@@ -431,6 +447,69 @@ export const projectionRehearsalRules: Rules = (rule) => {
     has(yield* rehearsal.difference(), { isEqual: false, isSamePosition: true })
   })
 
+  rule("compares what partitions have handled that are ahead, but for events that cannot be handled", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const texts = textsOf(name, from)
+    const broken = textsOf(name, from, { broken: new Set(["2"]) })
+    // of two partitions
+    const keys = ["a", "b", "c", "d", "e", "f", "g", "h"]
+    yield* store.append(from.stream("1"), keys.flatMap((key) => puts(key, "1")))
+    const runner = yield* project(store, texts, { partitions: 2 })
+    yield* processed(store, name)
+    const before = yield* store.head()
+    /** A rehearsal in whose eyes one of the partitions goes no further than this. */
+    const make = (giveUp: "park" | "stop", partition: number) =>
+      inStore(heldBack(store, name, partition, before))(Rehearsal.make(broken, { giveUp }))
+    const parking = [yield* make("park", 0), yield* make("park", 1)]
+    const stopping = [yield* make("stop", 0), yield* make("stop", 1)]
+    yield* store.append(from.stream("1"), keys.flatMap((key) => puts(key, "2", "3")))
+    yield* processed(store, name)
+    yield* runner.stop
+    for (const rehearsal of parking) {
+      const { isSamePosition, parts } = yield* rehearsal.difference()
+      equal(isSamePosition, true)
+      equal(first(parts).changed.rows, keys.map((key) => ({ key, live: ["1", "2", "3"], fresh: ["1"] })))
+    }
+    for (const rehearsal of stopping) {
+      const { position } = yield* fails(rehearsal.difference(), "ProjectionFailed")
+      assert.isAbove(position!, before)
+    }
+  })
+
+  rule("says that it is not the same position where partitions are far apart", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const texts = textsOf(name, from)
+    const { position } = yield* store.append(from.stream("1"), puts("a", "1"))
+    yield* project(store, texts, { partitions: 2 })
+    for (let i = 0; i < 6; i++) {
+      yield* store.append(
+        from.stream("1"),
+        puts("b", ...Array.from({ length: 1000 }, () => "2"))
+      )
+    }
+    yield* processed(store, name)
+    const held = heldBack(store, name, 0, position)
+    const rehearsal = yield* inStore(held)(Rehearsal.make(texts))
+    has(yield* rehearsal.difference(), { isSamePosition: false, position })
+  })
+
+  rule("compares what moves on as often as it helps, and says that it is not the same position", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const texts = textsOf(name, from)
+    yield* store.append(from.stream("1"), puts("a", "1"))
+    const runner = yield* project(store, texts)
+    yield* processed(store, name)
+    yield* runner.stop
+    let looks = 0
+    // it seems to handle something between any two looks
+    const moving = withStates(store, name, (state) => ({
+      ...state,
+      partitions: state.partitions.map((partition) => ({ ...partition, handled: ++looks }))
+    }))
+    const rehearsal = yield* inStore(moving)(Rehearsal.make(texts))
+    has(yield* rehearsal.difference(), { isSamePosition: false, isEqual: true })
+  })
+
   rule("compares with another version, and leaves out fields that are named", function*(store) {
     const [from, name] = [freshTexts(), freshProjection()]
     const run = inStore(store)
@@ -446,6 +525,37 @@ export const projectionRehearsalRules: Rules = (rule) => {
     yield* processed(store, name, 2)
     has(yield* rehearsal.difference({ version: 2 }), { isEqual: true })
     yield* fails(rehearsal.difference({ version: 3 }), "ProjectionNotFound")
+  })
+
+  rule("neither compares nor shows fields that are to be ignored", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const run = inStore(store)
+    const sizes = Projection.documents(name, {
+      from,
+      state: Schema.Struct({ size: Schema.Int, at: Schema.Int }),
+      key: () => "all",
+      initial: () => ({ size: 0, at: 0 }),
+      evolve: { Put: ({ size }, { position }) => ({ size: size + 1, at: position }), Removed: (state) => state }
+    })
+    yield* store.append(from.stream("1"), puts("a", "1", "2"))
+    const runner = yield* project(store, sizes)
+    yield* processed(store, name)
+    yield* runner.stop
+    const rehearsal = yield* run(Rehearsal.make(sizes))
+    const difference = rehearsal.difference({ ignore: ["none", "at"] })
+    const ignored = ["at", "none"]
+    const same = yield* difference
+    has(same, { isEqual: true })
+    equal(first(same.parts).columns.ignored, ignored)
+    const { id } = yield* stateOf(store, name)
+    const save = (state: object) =>
+      store.storage.projections.documents.save(id, [{ key: "all", state: JSON.stringify(state) }])
+    yield* save({ size: 2, at: 0 })
+    has(yield* difference, { isEqual: true })
+    yield* save({ size: 3, at: 0 })
+    const part = first((yield* difference).parts)
+    equal(part.columns.ignored, ignored)
+    equal(part.changed.rows, [{ key: "all", live: { size: 3 }, fresh: { size: 2 } }])
   })
 
   rule("is what a fold of the log by hand is, whatever the batches", function*(store) {
