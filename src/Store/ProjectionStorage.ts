@@ -268,11 +268,13 @@ export interface ProjectionStorage {
     partitions: number,
     start: { readonly position: number; readonly eventId: string | null }
   ) => Effect.Effect<ProjectionState, InvalidInput | StoreError>
-  /** All versions of one name, or of all; sorted by name, then by version. */
+  /** All versions of one name, or of all but rehearsals; sorted by name, then by version. */
   readonly states: (
     name: string | undefined,
     now: number | undefined
   ) => Effect.Effect<ReadonlyArray<ProjectionState>, StoreError>
+  /** What is rehearsed, sorted by name. */
+  readonly rehearsals: (now: number | undefined) => Effect.Effect<ReadonlyArray<ProjectionState>, StoreError>
   /**
    * Position up to which the live version of a projection has handled everything: the lowest of its partitions, the head of
    * the log where appends apply it. `undefined` where there is no such projection.

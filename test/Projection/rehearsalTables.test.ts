@@ -273,6 +273,30 @@ for (const [name, store] of Object.entries(stores)) {
           assert.deepInclude(failed, { _tag: "ProjectionFailed", position: null })
           assert.include(failed.message, "no_type")
           assert.deepStrictEqual((yield* Rehearsal.list).filter(({ projection }) => projection === name), [])
+          // with a name it is not kept either, and may be begun with something else
+          const kept = `kept-${names}`
+          yield* Effect.flip(Effect.scoped(Rehearsal.make(version(1, "no_type"), { name: kept })))
+          yield* Effect.scoped(Rehearsal.make(version(2), { name: kept }))
+          yield* Rehearsal.drop(kept)
+        }))
+
+      it.effect("have names that the database can tell apart", () =>
+        Effect.gen(function*() {
+          const { Shop, version } = makeSales()
+          yield* sell(Shop, ["a", 1])
+          const sql = yield* SqlClient.SqlClient
+          const name = `of-${names}-both`
+          yield* Effect.scoped(Rehearsal.make(version(1), { name }))
+          const other = yield* Effect.flip(Effect.scoped(Rehearsal.make(version(1), { name: `of_${names}_both` })))
+          assert.deepInclude(other, { _tag: "InvalidInput", field: "name" })
+          assert.lengthOf(yield* Rehearsal.list, 1)
+          yield* Rehearsal.drop(name)
+          yield* sql`CREATE SCHEMA own_rehearsal`
+          const taken = yield* Effect.flip(Effect.scoped(Rehearsal.make(version(1), { name: "own" })))
+          assert.deepInclude(taken, { _tag: "InvalidInput", field: "name" })
+          assert.deepStrictEqual(yield* Rehearsal.list, [])
+          assert.deepStrictEqual(yield* schemas("%rehearsal"), ["own_rehearsal"])
+          yield* sql`DROP SCHEMA own_rehearsal`
         }))
     }
   )

@@ -55,7 +55,7 @@ export const statuses = (
     const name = named === undefined ? undefined : yield* checkName(nameOf(named))
     const known = yield* states(name)
     const head = yield* storage.head
-    return known.filter(({ rehearsal }) => rehearsal === undefined).map((state) => toStatus(state, head))
+    return known.map((state) => toStatus(state, head))
   })
 
 /** A version by its number; else that of a projection, or the live one of a name. */

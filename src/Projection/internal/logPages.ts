@@ -1,12 +1,17 @@
 import { Effect } from "effect"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { LogStorage } from "../../Store/LogStorage.ts"
-import type { LogFollower } from "../../Store/LogTail.ts"
+import type { Followed, LogFollower } from "../../Store/LogTail.ts"
 import type { StoreError } from "../../Store/StoreError.ts"
 
 /** Positions that are looked through at a time, and bytes after which a page ends. */
 const window = 50_000
 const pageBytes = 4 * 1024 * 1024
+
+/** A follower that can only fail with its storage. */
+interface LogPages extends LogFollower<never> {
+  readonly take: (limit: number) => Effect.Effect<Followed, StoreError>
+}
 
 /**
  * The log behind a position up to another one, as a reader goes through it who does not follow it. What it reads is a part of
@@ -17,7 +22,7 @@ export const logPages = (
   filter: LogFilter,
   range: { readonly after: number; readonly to: number },
   steadily: <A>(page: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
-): LogFollower<never> => {
+): LogPages => {
   let position = range.after
   return {
     start: { position },

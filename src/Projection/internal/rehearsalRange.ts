@@ -5,6 +5,7 @@ import type { ProjectionState, RehearsedProjection } from "../../Store/Projectio
 import { InvalidInput, type StoreError } from "../../Store/StoreError.ts"
 import type { RehearseOptions } from "../Rehearsal.ts"
 import type { Definition } from "./definition.ts"
+import { logPages } from "./logPages.ts"
 import { placeOf } from "./running.ts"
 
 /** What part of the log was asked for. */
@@ -58,7 +59,10 @@ export const toRange = (
     }
     const start = yield* placeOf(storage, begin)
     const live = versions.find(({ isLive }) => isLive)
-    const target = to ?? (until === null ? live && positionOf(live) : yield* firstSince(storage, filter, until)) ?? head
+    const target = to ?? (until === null
+      ? live && positionOf(live)
+      : yield* firstSince(storage, filter, until, { after: start.position, to: head })) ??
+      head
     if (target > head) return yield* refuse("to", `is ${target}, but the log ends at position ${head}`)
     if (target >= start.position) return { start, target }
     return from === null && to === null
@@ -67,18 +71,21 @@ export const toRange = (
   })
 
 /**
- * The position before the first event that was recorded at a time or later, `undefined` where there is none. What it does not
- * handle does not count: clocks go wrong, and those of others are no reason to end early.
+ * The position before the first event of a part of the log that was recorded at a time or later, `undefined` where there is none.
+ * What it does not handle does not count: clocks go wrong, and those of others are no reason to end early.
  */
 const firstSince = (
   storage: LogStorage,
   filter: LogFilter,
-  until: number
+  until: number,
+  range: { readonly after: number; readonly to: number }
 ): Effect.Effect<number | undefined, StoreError> =>
-  Effect.map(
-    storage.logPage(
-      { ...filter, recordedFrom: Math.max(until, filter.recordedFrom ?? until) },
-      { direction: "forward", from: 1, to: Number.MAX_SAFE_INTEGER, limit: 1, bytes: 1 }
-    ),
-    ({ events: [first] }) => first && first.position - 1
-  )
+  Effect.gen(function*() {
+    const since = { ...filter, recordedFrom: Math.max(until, filter.recordedFrom ?? until) }
+    const pages = logPages(storage, since, range, (page) => page)
+    while (true) {
+      const { caughtUp, events: [first] } = yield* pages.take(1)
+      if (first !== undefined) return first.position - 1
+      if (caughtUp) return undefined
+    }
+  })

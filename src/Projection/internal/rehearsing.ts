@@ -57,14 +57,20 @@ export const rehearse = <P extends Projection.Any>(
         )
       )
     }
-    const state = yield* register({ store, clock, name, definition, filter }, asked, isTemporary)
+    const { isNew, state } = yield* register({ store, clock, name, definition, filter }, asked, isTemporary)
     const { target } = state.rehearsal!
     const scratch: Scratch = { store, clock, name, definition, filter, id: state.id, settings }
     yield* keepAlive(scratch)
     // it failed, or was to be dropped and is there still
     if (state.status !== "running") yield* steadily(name, store.storage.projections.resume(state.id))
     const quiet = Effect.provideService(EventStore, withoutAppends(store))
-    if (!state.isSetUp) yield* quiet(setUp(scratch)) as Effect.Effect<void, RehearseError>
+    if (!state.isSetUp) {
+      yield* Effect.mapError(setUp(scratch), (error) => isNoSchema(error) ? nameTaken(scratch) : error).pipe(
+        // nothing is in it that could be continued
+        Effect.tapError(() => isNew ? Effect.ignore(dropNamed(store, clock, name)) : Effect.void),
+        quiet
+      ) as Effect.Effect<void, RehearseError>
+    }
     yield* catchUp(scratch, target, onProgress) as Effect.Effect<unknown, RehearseError>
     yield* quiet(makeIndexes(scratch)) as Effect.Effect<void, RehearseError>
 
@@ -107,7 +113,10 @@ const register = (
   { clock, definition, filter, name, store }: Omit<Scratch, "id" | "settings">,
   asked: Asked,
   isTemporary: boolean
-): Effect.Effect<ProjectionState, InvalidInput | RehearsalChanged | StoreError> =>
+): Effect.Effect<
+  { readonly state: ProjectionState; readonly isNew: boolean },
+  InvalidInput | RehearsalChanged | StoreError
+> =>
   Effect.gen(function*() {
     const { projections } = store.storage
     const { kind, name: projection, schema, version } = definition
@@ -127,7 +136,7 @@ const register = (
         },
         1,
         start
-      ))
+      )).pipe(Effect.mapError((error) => isNoSchema({ cause: error }) ? nameTaken({ name, definition }) : error))
     })
     const known = before ?? (yield* steadily(name, registering))
     const changed = changeOf(known, { ...asked, projection, version })
@@ -140,7 +149,19 @@ const register = (
         asked: `${kind} of ${JSON.stringify(filter)}`
       })
     }
-    return known
+    return { state: known, isNew: before === undefined }
+  })
+
+/** Whether a storage says that the schema of its tables is of somebody else. */
+const isNoSchema = ({ cause }: { readonly cause: unknown }): boolean =>
+  cause instanceof InvalidInput && cause.field === "projection"
+
+const nameTaken = ({ definition, name }: Pick<Scratch, "definition" | "name">): InvalidInput =>
+  new InvalidInput({
+    field: "name",
+    problem:
+      `is ${name}, and its tables would be in the database schema ${definition.schema}, which is there already ` +
+      "and not its own: choose another name"
   })
 
 const changeOf = (
@@ -194,9 +215,15 @@ const dropNamed = (
   Effect.gen(function*() {
     const { id } = yield* stateOf({ store, clock, name })
     const { projections } = store.storage
-    // who builds it is refused from now on; and it is live, which only what is paused may be dropped as
-    yield* projections.pause(id)
-    if ((yield* projections.drop(id)) !== "dropped") return yield* new RehearsalNotFound({ rehearsal: name })
+    while (true) {
+      // who builds it is refused from now on; and it is live, which only what is paused may be dropped as
+      yield* projections.pause(id)
+      const verdict = yield* projections.drop(id)
+      if (verdict === "dropped") return
+      if (verdict === "unknown") return yield* new RehearsalNotFound({ rehearsal: name })
+      // somebody goes on with it
+      yield* Effect.yieldNow
+    }
   })
 
 export const drop = (name: string): Effect.Effect<void, RehearsalNotFound | InvalidInput | StoreError, EventStore> =>
@@ -206,8 +233,7 @@ export const drop = (name: string): Effect.Effect<void, RehearsalNotFound | Inva
 
 export const list: Effect.Effect<ReadonlyArray<RehearsalStatus>, StoreError, EventStore> = Effect.gen(function*() {
   const { storage } = yield* EventStore
-  const states = yield* storage.projections.states(undefined, StorageTime.of(yield* Clock.Clock))
-  return states.filter(({ rehearsal }) => rehearsal !== undefined).map(toStatus)
+  return (yield* storage.projections.rehearsals(StorageTime.of(yield* Clock.Clock))).map(toStatus)
 })
 
 const toStatus = ({ kind, name, parkedEvents, partitions, rehearsal, schema, startPosition }: ProjectionState) => {

@@ -4,7 +4,7 @@ import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import { type LogFilter, matches } from "../LogFilter.ts"
 import type { AppendCommand, AppendRefused, Page, PageRange } from "../LogStorage.ts"
-import type { ProjectionStorage } from "../ProjectionStorage.ts"
+import type { ProjectionState, ProjectionStorage } from "../ProjectionStorage.ts"
 import { InlineProjectionMissing, InvalidInput, StoreError } from "../StoreError.ts"
 import type { MemoryLocks } from "./memoryLocks.ts"
 import {
@@ -110,6 +110,18 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
 
   const liveOf = (name: string): Version | undefined =>
     [...(byName.get(name)?.values() ?? [])].find(({ isLive }) => isLive)
+
+  const statesOf = (name: string, transaction: Transaction | undefined, now: number): ReadonlyArray<ProjectionState> =>
+    [...(byName.get(name)?.values() ?? [])]
+      .sort((a, b) => a.definition.version - b.definition.version)
+      .map((version) => stateOf(version, now, log.head(), transaction))
+
+  const statesOfAll = (now: number | undefined, isWanted: (state: ProjectionState) => boolean) =>
+    run(
+      (transaction, now) =>
+        [...byName.keys()].sort(StreamId.compare).flatMap((name) => statesOf(name, transaction, now)).filter(isWanted),
+      now
+    )
 
   const stopApplying = (version: Version): void => {
     applied.delete(version)
@@ -285,14 +297,11 @@ export const makeMemoryProjections = (log: ProjectedLog): MemoryProjections => {
       }),
 
     states: (name, now) =>
-      run((transaction, now) => {
-        const names = name === undefined ? [...byName.keys()].sort(StreamId.compare) : [name]
-        return names.flatMap((name) =>
-          [...(byName.get(name)?.values() ?? [])]
-            .sort((a, b) => a.definition.version - b.definition.version)
-            .map((version) => stateOf(version, now, log.head(), transaction))
-        )
-      }, now),
+      name === undefined
+        ? statesOfAll(now, ({ rehearsal }) => rehearsal === undefined)
+        : run((transaction, now) => statesOf(name, transaction, now), now),
+
+    rehearsals: (now) => statesOfAll(now, ({ rehearsal }) => rehearsal !== undefined),
 
     progress: (name) =>
       run((transaction) => {

@@ -2,7 +2,7 @@ import { Data, Effect, Option, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { LogFilter } from "../LogFilter.ts"
 import type { AppendRefused, LogStorage, Page, PageRange } from "../LogStorage.ts"
-import type { Advance, ProjectionDefinition, ProjectionStorage } from "../ProjectionStorage.ts"
+import type { Advance, ProjectionDefinition, ProjectionStorage, RehearsedProjection } from "../ProjectionStorage.ts"
 import { InvalidInput, StoreError } from "../StoreError.ts"
 import * as DocumentsSql from "./documentsSql.ts"
 import type { Statement, Values } from "./eventsSql.ts"
@@ -80,6 +80,9 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
       (rows) => rows.map(Sql.toProjectionState)
     )
 
+  const statesOfAll = (now: number | undefined, isWanted: (rehearsal: RehearsedProjection | undefined) => boolean) =>
+    Effect.map(statesOf(query, undefined, now), (all) => all.filter(({ rehearsal }) => isWanted(rehearsal)))
+
   /** The events that an inline version has not handled yet, `undefined` where these are too many. */
   const missingOf = (filter: LogFilter, position: number) =>
     Effect.map(
@@ -112,7 +115,10 @@ export const makePgProjections = (options: PgProjectionsOptions): ProjectionStor
         return states.find(({ version }) => version === definition.version)!
       }),
 
-    states: (name, now) => statesOf(query, name, now),
+    states: (name, now) =>
+      name === undefined ? statesOfAll(now, (rehearsal) => rehearsal === undefined) : statesOf(query, name, now),
+
+    rehearsals: (now) => statesOfAll(now, (rehearsal) => rehearsal !== undefined),
 
     progress: (name) =>
       Effect.map(

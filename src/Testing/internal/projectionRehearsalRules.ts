@@ -6,6 +6,7 @@ import * as Rehearsal from "../../Projection/Rehearsal.ts"
 import { EventStore } from "../../Store/EventStore.ts"
 import type { ProjectionState } from "../../Store/ProjectionStorage.ts"
 import { inStore } from "./consuming.ts"
+import { hookedStorage } from "./hookedStorage.ts"
 import { type Documents, foldByHand, freshTexts, put, puts, type Texts, textsOf } from "./keyedTexts.ts"
 import { freshProjection, mortalStore, otherStore, processed, project, stateOf, untilState } from "./projecting.ts"
 import { collect, equal, fails, freshName, freshStream, has, notes, type Rules, type Store } from "./rule.ts"
@@ -172,6 +173,12 @@ export const projectionRehearsalRules: Rules = (rule) => {
     equal(yield* asOf(last), { a: ["1", "2"] })
     equal(yield* asOf(DateTime.add(last, { hours: 1 })), { a: ["1", "2", "3"] })
     equal(yield* asOf(DateTime.makeUnsafe(0)), {})
+    // what is before its first position tells nothing
+    const { position } = all[1]!
+    const behind = yield* inStore(store)(Rehearsal.make(texts, { from: position, until: all[0]!.recordedAt }))
+    has(behind, { target: position - 1 })
+    const rest = yield* inStore(store)(Rehearsal.make(texts, { from: position, until: last }))
+    equal(yield* documentsOf(store, rest), { a: ["2"] })
   })
 
   rule("goes on where it was interrupted, and handles nothing twice", function*(store) {
@@ -297,6 +304,31 @@ export const projectionRehearsalRules: Rules = (rule) => {
     has((yield* listed(store, made.name))!, { isTemporary: true, handled: 3 })
     yield* inStore(store)(Rehearsal.drop(made.name))
     equal(yield* rehearsalsOf(store, name), [])
+  })
+
+  rule("is dropped though somebody goes on with it again and again", function*(store) {
+    const [from, name, kept] = [freshTexts(), freshProjection(), freshRehearsal()]
+    yield* inStore(store)(Rehearsal.make(textsOf(name, from), { name: kept }))
+    let resumed = 0
+    const busy = hookedStorage(
+      store.storage,
+      ({ at, call }) =>
+        call !== "projections.drop" || at !== "before" || resumed++ > 2 ? Effect.void : Effect.asVoid(Effect.orDie(
+          Effect.flatMap(stateOf(store, `~${kept}`), ({ id }) => store.storage.projections.resume(id))
+        ))
+    )
+    yield* inStore(yield* EventStore.make(busy))(Rehearsal.drop(kept))
+    assert.isAbove(resumed, 3)
+    assert.isUndefined(yield* listed(store, kept))
+  })
+
+  rule("is none of the projections that a storage lists", function*(store) {
+    const [from, name] = [freshTexts(), freshProjection()]
+    const { projections } = store.storage
+    const rehearsal = yield* inStore(store)(Rehearsal.make(textsOf(name, from)))
+    const isIt = (state: ProjectionState) => state.name === `~${rehearsal.name}`
+    equal((yield* projections.states(undefined, undefined)).filter(isIt), [])
+    has(first((yield* projections.rehearsals(undefined)).filter(isIt)), { kind: "documents" })
   })
 
   rule("ends where it is dropped meanwhile", function*(store) {
