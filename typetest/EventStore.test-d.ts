@@ -91,9 +91,9 @@ expectTypeOf<Category.Out<typeof Tolerant>>().toEqualTypeOf<Opened | RawEvent.Ra
 expectTypeOf<Category.In<typeof Tolerant>>().toEqualTypeOf<Opened>()
 
 // of the whole log some categories can be followed; a category is one already
-Subscription.catchUp(Category.raw, { categories: ["cart"] })
+export const someOfAll = Subscription.catchUp(Category.raw, { categories: ["cart"] })
 // @ts-expect-error it names them itself
-Subscription.catchUp(Tolerant, { categories: ["cart"] })
+export const someOfOne = Subscription.catchUp(Tolerant, { categories: ["cart"] })
 
 // an upcast has to return the next shape
 Event.oldest(Schema.Struct({ sku: Schema.String }))

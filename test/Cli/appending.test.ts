@@ -18,7 +18,14 @@ const stored = Effect.fnUntraced(function*(streamId: string) {
   const events = yield* inPostgres(
     EventStore.use((store) => Stream.runCollect(store.read(Category.rawStream(streamId))))
   )
-  return events.map(({ event, eventId, metadata, tags }) => ({ ...event, eventId, metadata, tags }))
+  return events.map(({ event: { data, schemaVersion, type }, eventId, metadata, tags }) => ({
+    type,
+    schemaVersion,
+    data,
+    eventId,
+    metadata,
+    tags
+  }))
 })
 
 layer(Logs.layer({ postgres: 1, pglite: 1 }), { excludeTestServices: true })("appending to a log", (it) => {

@@ -2,6 +2,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { PgMigrations } from "effect-eventstore"
+import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import {
   type Diagnosis,
@@ -72,8 +73,13 @@ describe("migrate", () => {
       assert.deepStrictEqual([none.code, none.stdout], [3, ""])
       assert.include(none.stderr, "There is no log in the directory")
       assert.strictEqual((yield* run(["migrate", "--dir", dir])).code, 0)
+      yield* Effect.promise(() => mkdir(join(dir, "pglite.discarded-1")))
       const doctor = yield* run(["doctor", "--dir", dir, "--json"])
       assert.deepStrictEqual([doctor.code, doctor.json[0].ok], [0, true])
+      assert.deepStrictEqual(
+        doctor.json[0].checks.filter(({ status }: Diagnosis) => status !== "ok").map(({ check }: Diagnosis) => check),
+        ["directory"]
+      )
     }).pipe(Effect.scoped))
 
   it.live("prints what a DBA runs without a connection, and refuses what does not go together", () =>
@@ -169,8 +175,14 @@ describe("doctor", () => {
     const settings = (values: Readonly<Record<string, string>>) =>
       statuses(ofSettings(Object.entries(values).map(([name, value]) => ({ name, value, source: "default" }))))
     const fine = {
-      ...{ fsync: "on", full_page_writes: "on", synchronous_commit: "on", autovacuum: "on", data_checksums: "on" },
-      ...{ default_transaction_isolation: "read committed", statement_timeout: "0", wal_level: "replica" }
+      fsync: "on",
+      full_page_writes: "on",
+      synchronous_commit: "on",
+      autovacuum: "on",
+      data_checksums: "on",
+      default_transaction_isolation: "read committed",
+      statement_timeout: "0",
+      wal_level: "replica"
     }
     assert.deepStrictEqual(settings(fine), { durability: "ok", archiving: "ok" })
     for (const [name, value] of [["fsync", "off"], ["synchronous_commit", "off"], ["zero_damaged_pages", "on"]]) {

@@ -91,7 +91,10 @@ const typedOf = (
   // an event that is not what it says would be found out when it is read: a field too many by nobody
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(current as unknown as Schema.Top))
   return Effect.mapError(
-    decode({ ...data, _tag: type }, { onExcessProperty: "error", errors: "all" }) as Effect.Effect<
+    decode({ ...(data as { readonly [field: string]: Schema.Json }), _tag: type }, {
+      onExcessProperty: "error",
+      errors: "all"
+    }) as Effect.Effect<
       unknown,
       Schema.SchemaError
     >,

@@ -1,11 +1,10 @@
 /** What a database says of itself, asked without prepared statements: a pooler may stand between. */
 import { Effect } from "effect"
-import type { SqlError } from "effect/sql"
 import { toSql } from "../../Postgres/SchemaName.ts"
 import type { LogTables } from "./logSql.ts"
 
 const ask = <A extends object>({ sql }: LogTables, text: string, params: ReadonlyArray<unknown> = []) =>
-  sql.unsafe<A>(text, params).unprepared as Effect.Effect<ReadonlyArray<A>, SqlError.SqlError>
+  sql.unsafe<A>(text, params).unprepared
 
 const askOne = <A extends object>(tables: LogTables, text: string, params?: ReadonlyArray<unknown>) =>
   Effect.map(ask<A>(tables, text, params), ([row]) => row!)

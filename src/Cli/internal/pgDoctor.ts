@@ -1,5 +1,5 @@
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Effect, Queue, Random, Result, Stream } from "effect"
+import { Clock, Effect, FileSystem, Queue, Random, Result, Stream } from "effect"
 import type { SqlError } from "effect/sql"
 import { grants, latest, status } from "../../Postgres/PgMigrations.ts"
 import { reasonOf } from "../../Store/StoreError.ts"
@@ -68,7 +68,10 @@ export const diagnose = Effect.gen(function*() {
         Doctoring.ok("size", `${sizeOf(database)}, ${sizeOf(events)} of them events with their indexes`)
     )
   )
-  if (!isServer) return found
+  if (!isServer) {
+    yield* look("directory", directory(log.name))
+    return found
+  }
   yield* look("settings", Effect.map(Sql.selectSettings(log, Doctoring.settingNames), Doctoring.ofSettings))
   yield* look("connections", Effect.map(Sql.selectConnections(log), Doctoring.ofConnections))
   yield* look("prepared transactions", Effect.map(Sql.selectPrepared(log), Doctoring.ofPrepared))
@@ -81,6 +84,20 @@ export const diagnose = Effect.gen(function*() {
   if (!server.isStandby) yield* look("notifications", Effect.scoped(notifications))
   return found
 })
+
+/** What lies in the directory of an embedded log besides the log. */
+const directory = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const discarded = (yield* fs.readDirectory(path)).filter((name) => name.startsWith("pglite.discarded"))
+    return discarded.length === 0
+      ? Doctoring.ok("directory", "It belongs to one process at a time, at this moment to this one")
+      : Doctoring.advice(
+        "directory",
+        `${discarded.join(", ")} was set aside half made, by a process that was killed`,
+        "Nobody stored anything in it: it can be deleted"
+      )
+  })
 
 /** The functions that `grants` names: what a program calls. */
 const grantedFunctions = (): ReadonlyArray<string> => {

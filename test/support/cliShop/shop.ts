@@ -123,12 +123,19 @@ export class Mails extends Context.Service<Mails, {
   static readonly layer = Layer.succeed(Mails, { send: (to, text) => Effect.logDebug(`mail to ${to}: ${text}`) })
 }
 
+/** A payment that no mail can be sent for. */
+export class CannotBePaid extends Schema.TaggedError<CannotBePaid>()("CannotBePaid", { cents: Schema.Int }) {
+  override get message(): string {
+    return `${this.cents} cents cannot be paid`
+  }
+}
+
 /** A persistent subscription with a handler that needs a service, and refuses what nobody can send. */
 export const mails = {
   from: Payment,
   handle: ({ event }: { readonly event: Paid }) =>
     event.cents < 0
-      ? Effect.fail(new Error(`${event.cents} cents cannot be paid`))
+      ? Effect.fail(new CannotBePaid({ cents: event.cents }))
       : Mails.use(({ send }) => send(event.cart, `thank you for ${event.cents} cents`))
 } as const satisfies PersistentSubscription.Declaration<typeof Payment> & { readonly handle: unknown }
 

@@ -5,7 +5,7 @@ import { EventStore } from "../../../Store/EventStore.ts"
 import { type Cause, causesOf, type Followed, followersOf } from "../causation.ts"
 import { storeCommand } from "../command.ts"
 import { eventBlock, eventLine, headOf } from "../eventLines.ts"
-import { exactJson } from "../exactJson.ts"
+import * as Json from "../exactJson.ts"
 import { OpenLog } from "../logSql.ts"
 import { answer, type Output } from "../output.ts"
 import { during } from "../progress.ts"
@@ -49,15 +49,15 @@ export const event = storeCommand(
     const isCut = count >= limit
     yield* answer(
       {
-        event: exactJson(eventLine(shown)),
+        event: Json.parse(eventLine(shown)),
         causes: causes.map(({ causationId, event }) => ({
           causationId,
-          event: event === undefined ? null : exactJson(eventLine(event))
+          event: event === undefined ? null : Json.parse(eventLine(event))
         })),
         followed: followed.map(jsonOf),
         searched: { after: shown.position, to, whole: to >= head && !isCut }
       },
-      ({}, { paint }) =>
+      (_, { paint }) =>
         [
           eventBlock(shown, { paint }),
           "",
