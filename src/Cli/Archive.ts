@@ -23,7 +23,7 @@ import type { ArchiveProgress, ProgressOptions } from "./internal/archiveProgres
 import * as Reader from "./internal/archiveReader.ts"
 import * as Exporting from "./internal/exportLog.ts"
 import * as Importing from "./internal/importLog.ts"
-import type * as Sources from "./internal/importSource.ts"
+import * as Sources from "./internal/importSource.ts"
 import type * as Tables from "./internal/logSql.ts"
 
 /**
@@ -221,13 +221,14 @@ export const streams: (
  * @category sources
  * @since 0.1.0
  */
-export const fromArchive = (archive: Archive): Source<ReadError, FileSystem.FileSystem | Path.Path> => ({
-  total: archive.manifest.events,
-  isWhole: archive.manifest.isWhole,
-  head: archive.manifest.head ?? undefined,
-  events: events(archive),
-  streams: streams(archive)
-})
+export const fromArchive = (archive: Archive): Source<ReadError, FileSystem.FileSystem | Path.Path> =>
+  Sources.checked({
+    total: archive.manifest.events,
+    isWhole: archive.manifest.isWhole,
+    head: archive.manifest.head ?? undefined,
+    events: events(archive),
+    streams: streams(archive)
+  })
 
 /**
  * A log as something to import, as it is now: what is appended later is no part of it.

@@ -175,6 +175,14 @@ layer(NodeFileSystem.layer)("An export of KurrentDB", (it) => {
         [`${good}\nnonsense`, "no JSON object at line 2"],
         [`[${good},\n${good.slice(0, -9)}`, "ends in the middle of the object that begins at line 2"],
         [`[${good}\n`, "ends before its list does"],
+        [
+          `${good}\n{"data":${"[".repeat(60_000)}1.0${"]".repeat(60_000)}}`,
+          "line 2 of KurrentDB is no JSON that can be read"
+        ],
+        [
+          bad({ data: `{"a":${"[".repeat(60_000)}1.0${"]".repeat(60_000)}}` }),
+          "data that are no JSON that can be read"
+        ],
         [`[${good}]]`, "closes nothing"],
         [`[[${good}]]`, "list in a list"],
         [bad({ data: "no json" }), "line 2, 1@a-1 of KurrentDB has data that are no JSON"],

@@ -1,9 +1,9 @@
 /** What is mapped to what, whatever the store: versions, names, numbers. */
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema, Stream } from "effect"
-import { EventMetadata } from "effect-eventstore"
+import { EventId, EventMetadata } from "effect-eventstore"
+import * as Json from "../../src/Cli/internal/exactJson.ts"
 import type { ForeignEvent } from "../../src/Cli/internal/foreignEvent.ts"
-import * as Json from "../../src/Cli/internal/foreignJson.ts"
 import { toMetadata } from "../../src/Cli/internal/foreignMetadata.ts"
 import { emmettNames, fromRules, sameNames } from "../../src/Cli/internal/foreignRename.ts"
 import * as ForeignSource from "../../src/Cli/internal/foreignSource.ts"
@@ -25,6 +25,7 @@ const sourceOf = (events: ReadonlyArray<ForeignEvent>, options: ForeignSource.Mo
   ForeignSource.make("message-db", sameNames, options, {
     total: events.length,
     passedOver: [],
+    hasUniqueIds: false,
     // chunks of three: a chunk must not begin anew
     events: Stream.rechunk(Stream.fromIterable(events), 3),
     streams: Stream.empty
@@ -37,6 +38,34 @@ const streams = Arbitrary.array(
 )
 
 describe("A source", () => {
+  it.effect("gives the second event with an id another one, the same each time, and keeps the original", () =>
+    Effect.gen(function*() {
+      const id = "0B9D1C55-7a3e-4f1c-9d5a-000000000001"
+      const twice = [{ ...event("a-1", 1), id }, { ...event("b-1", 1), id: id.toLowerCase() }, event("a-1", 2)]
+      const source = sourceOf(twice)
+      const events = yield* Stream.runCollect(source.events)
+      assert.deepStrictEqual(yield* Stream.runCollect(source.events), events)
+      assert.strictEqual(events[0]!.eventId, id.toLowerCase())
+      assert.strictEqual(events[0]!.metadata, null)
+      assert.strictEqual(events[1]!.eventId, EventId.fromName("message-db", "b-1", "1"))
+      assert.deepStrictEqual(JSON.parse(events[1]!.metadata!).fields.importedFrom.eventId, id.toLowerCase())
+      assert.strictEqual(new Set(events.map(({ eventId }) => eventId)).size, 3)
+
+      const unnumbered = sourceOf(twice.map((event) => ({ ...event, version: undefined })))
+      const error = yield* Effect.flip(Stream.runDrain(unnumbered.events))
+      assert.include(error.message, "as an event before it has")
+    }))
+
+  it.effect("refuses what an import would refuse", () =>
+    Effect.gen(function*() {
+      const named = yield* Effect.flip(ForeignSource.check(
+        sourceOf([event("a-1", 1), { ...event("a-1", 2), recordedAt: "2026-02-30T09:00:00.000000Z" }]),
+        () => Effect.void
+      ))
+      assert.strictEqual(named._tag, "ForeignEventRefused")
+      assert.include(named.message, "version 2 of message-db cannot be stored")
+    }))
+
   it.effect.prop("numbers the events of each stream from 1 without holes, in their order, each time it is read", {
     streams,
     gap: Arbitrary.map(Arbitrary.schema(Schema.Natural), (n) => 1 + n % 3)

@@ -155,6 +155,12 @@ layer(TestPostgres.layer, { excludeTestServices: true })("Emmett's tables", (it)
         "UPDATE emt_messages SET message_data = '[1]' WHERE global_position = 5",
         "no JSON object"
       ],
+      [
+        "data that are nested too deep",
+        `UPDATE emt_messages SET message_data = ('{"a":' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb
+          WHERE global_position = 5`,
+        "global position 5 of Emmett has JSON that cannot be read"
+      ],
       ["a type that is none", "UPDATE emt_messages SET message_type = '' WHERE global_position = 5", "is empty"]
     ] as const
   ) {
@@ -195,11 +201,22 @@ layer(TestPostgres.layer, { excludeTestServices: true })("Emmett's tables", (it)
   it.effect("give the metadata of streams", () =>
     Effect.gen(function*() {
       const streams = yield* after(
-        [`UPDATE emt_streams SET stream_metadata = '{"owner": "anna"}' WHERE stream_id = 'shopping_cart:42'`],
-        Effect.flatMap(emmett(), (source) => Stream.runCollect(source.streams))
+        [
+          `UPDATE emt_streams SET stream_metadata = '{"owner": "anna"}' WHERE stream_id = 'shopping_cart:42'`,
+          // of the time before it was archived, and of one that never had events, whose name would not do
+          `INSERT INTO emt_streams (stream_id, stream_position, stream_type, stream_metadata, is_archived) VALUES
+            ('shopping_cart:42', 1, 'emt:unknown', '{"owner": "bo"}', true), ('none', 0, 'x', '{"a": 1}', false)`
+        ],
+        Effect.flatMap(emmett(), (source) =>
+          Effect.map(Stream.runCollect(source.streams), (found) => ({ found, passedOver: source.passedOver })))
       )
-      assert.deepStrictEqual(streams, [
+      assert.deepStrictEqual(streams.found, [
         { streamId: "shopping_cart-42", truncatedBefore: 0, tombstoned: false, metadata: `{"owner": "anna"}` }
+      ])
+      assert.deepStrictEqual(streams.passedOver, [
+        { what: "commands", count: 1 },
+        { what: "metadata of streams without events", count: 1 },
+        { what: "older metadata of streams", count: 1 }
       ])
     }))
 })

@@ -1,11 +1,12 @@
 import { Effect, Schema, Stream } from "effect"
+import * as Json from "./exactJson.ts"
 import type { ForeignError } from "./foreignError.ts"
 import type { ForeignEvent } from "./foreignEvent.ts"
-import * as Json from "./foreignJson.ts"
 import { emmettNames } from "./foreignRename.ts"
 import * as ForeignSource from "./foreignSource.ts"
 import {
   decodeRows,
+  eventsOf,
   failedAt,
   type ForeignTables,
   placeOf,
@@ -40,7 +41,9 @@ const Row = Schema.Struct({
 
 const decode = decodeRows(store, Row)
 
-const StreamRows = Schema.NonEmptyArray(Schema.Struct({ stream: Schema.String, metadata: Schema.String }))
+const StreamRows = Schema.NonEmptyArray(
+  Schema.Struct({ stream: Schema.String, partition: Schema.String, metadata: Schema.String })
+)
 const decodeStreams = Schema.decodeUnknownEffect(StreamRows)
 
 const Counts = Schema.Tuple([Schema.Struct({ events: Schema.Int, others: Schema.Int, head: Schema.Int })])
@@ -95,31 +98,37 @@ export const make = (
       ORDER BY m.global_position`.stream.pipe(
       Stream.mapError(toReadFailed(store, "reading its events")),
       Stream.mapArrayEffect(decode),
-      Stream.map(toEvent)
+      Stream.mapArrayEffect(eventsOf(store, toEvent))
     )
 
+    // of a stream that was archived and goes on there are two rows
     const streams = sql`
-      SELECT s.stream_id AS stream, s.stream_metadata::text AS metadata
+      SELECT s.stream_id AS stream, s.partition, s.stream_metadata::text AS metadata
       FROM ${sql(`${schema}.emt_streams`)} s
       WHERE ${options.partition === undefined ? sql.literal("true") : sql`s.partition = ${options.partition}`}
         AND s.stream_metadata::text NOT IN ('{}', 'null')
-      ORDER BY s.stream_id`.stream.pipe(
+      ORDER BY s.stream_id, s.partition, s.is_archived`.stream.pipe(
       Stream.mapError(toReadFailed(store, "reading its streams")),
-      Stream.mapArrayEffect((rows) => Effect.orDie(decodeStreams(rows)))
+      Stream.mapArrayEffect((rows) => Effect.orDie(decodeStreams(rows))),
+      Stream.map(({ metadata, partition, stream }) => ({ stream, source: sourceOf(stream, partition), metadata }))
     )
 
     return ForeignSource.make(store, emmettNames, options, {
       total,
       passedOver: others === 0 ? [] : [{ what: "commands", count: others }],
+      hasUniqueIds: false,
       events,
       streams
     })
   })
 
+const sourceOf = (stream: string, partition: string): string =>
+  partition === defaultPartition ? stream : `${stream} of the partition ${partition}`
+
 const toEvent = (row: typeof Row.Type): ForeignEvent => ({
   place: placeOf(row),
   stream: row.stream_id,
-  source: row.partition === defaultPartition ? row.stream_id : `${row.stream_id} of the partition ${row.partition}`,
+  source: sourceOf(row.stream_id, row.partition),
   version: row.stream_position,
   id: row.message_id,
   type: row.message_type,

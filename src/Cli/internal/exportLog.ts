@@ -9,7 +9,7 @@ import type { Manifest } from "./archiveManifest.ts"
 import { makeAdvance, type ProgressOptions } from "./archiveProgress.ts"
 import { write } from "./archiveWriter.ts"
 import * as Sql from "./exportSql.ts"
-import type { Source } from "./importSource.ts"
+import * as Source from "./importSource.ts"
 import type { LogTables } from "./logSql.ts"
 
 /** Which events of a log are taken; all of them where nothing is said. */
@@ -34,7 +34,7 @@ export interface Hole {
 }
 
 /** A log as it is now, as something to import: what is appended from now on is no part of it. */
-export interface LogSource extends Source<NotExportable | StoreError> {
+export interface LogSource extends Source.Source<NotExportable | StoreError> {
   readonly filter: Manifest["filter"]
   /** The positions before the first event, where all of the log is taken: what it has no events of was used and is gone. */
   readonly floor: number | undefined
@@ -70,8 +70,8 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
     const floor = isAll && first !== null ? top.floor < first ? top.floor : first - 1 : undefined
     const isWhole = isAll && !visibleOnly && (first === null || first === floor! + 1 && last! - first + 1 === count)
     const limits = visibleOnly ? yield* hiddenStreams(log) : undefined
-    const all = checked(events(log, span), toEvent, ({ position }) => `position ${position}`)
-    return {
+    const all = importable(events(log, span), toEvent, ({ position }) => `position ${position}`)
+    return Source.checked({
       total: visibleOnly ? undefined : count,
       isWhole,
       head: isWhole && top.head > (last ?? 0) ? top.head : undefined,
@@ -81,7 +81,7 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
           const limit = limits.get(streamId)
           return limit === undefined || limit !== null && streamVersion >= limit
         }),
-      streams: checked(
+      streams: importable(
         streams(log, { ...span, isPart: isRange }),
         toStream,
         ({ streamId }) => `stream ${JSON.stringify(streamId)}`
@@ -93,7 +93,7 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
         visibleOnly
       },
       floor
-    }
+    })
   })
 
 const toMillis = (time: DateTime.Utc | undefined) => time === undefined ? null : DateTime.toEpochMillis(time)
@@ -116,7 +116,7 @@ const hiddenStreams = (log: LogTables) =>
   })
 
 /** Fails where an import would refuse a value: what is taken out can be brought back. */
-const checked = <A, E>(
+const importable = <A, E>(
   values: Stream.Stream<A, E>,
   check: (value: A) => Result.Result<unknown, Schema.SchemaError>,
   placeOf: (value: A) => string

@@ -1,10 +1,12 @@
+import { Result } from "effect"
 import { maxTypeLength } from "../../Event/Event.ts"
 import * as EventId from "../../Event/EventId.ts"
 import { hasForbiddenEscape } from "../../Event/JsonText.ts"
 import { problemOf, problemOfName } from "../../Stream/StreamId.ts"
 import type { ArchivedEvent } from "./archivedEvent.ts"
+import { sayOf, toEvent } from "./archiveLine.ts"
+import * as Json from "./exactJson.ts"
 import { ForeignEventRefused, StreamNameRefused } from "./foreignError.ts"
-import * as Json from "./foreignJson.ts"
 import { type Origin, toMetadata } from "./foreignMetadata.ts"
 
 /** The stores that events can be taken over from. */
@@ -34,15 +36,24 @@ export interface ForeignEvent {
   readonly recordedAt: string
 }
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const time = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$/
 const maxSchemaVersion = 32767
 
-/** Takes an event over, as the event `streamVersion` of the stream `streamId` at `position`; or says why it cannot. */
+/** The id of an event, where it is a UUID. */
+export const uuidOf = ({ id }: ForeignEvent): string | undefined => {
+  const lower = id.toLowerCase()
+  return EventId.isEventId(lower) ? lower : undefined
+}
+
+/**
+ * Takes an event over, as the event `streamVersion` of the stream `streamId` at `position`, with the id `eventId` or else one
+ * that is made of its place; or says why it cannot.
+ */
 export const toArchived = (
   store: Store,
   event: ForeignEvent,
-  place: { readonly position: number; readonly streamId: string; readonly streamVersion: number }
+  place: { readonly position: number; readonly streamId: string; readonly streamVersion: number },
+  eventId: string | undefined
 ): ArchivedEvent | ForeignEventRefused => {
   const refused = (problem: string, hint?: string) =>
     new ForeignEventRefused({ store, place: event.place, problem, ...(hint === undefined ? {} : { hint }) })
@@ -58,7 +69,7 @@ export const toArchived = (
   }
 
   const origin: Origin = {
-    ...(uuid.test(event.id) || event.id === "" ? {} : { eventId: event.id }),
+    ...(eventId !== undefined || event.id === "" ? {} : { eventId: event.id }),
     ...(event.schemaVersion === undefined || schemaVersionOf(event.schemaVersion) !== undefined
       ? {}
       : { schemaVersion: event.schemaVersion }),
@@ -74,11 +85,9 @@ export const toArchived = (
       )
     }
   }
-  return {
+  const archived: ArchivedEvent = {
     ...place,
-    eventId: uuid.test(event.id)
-      ? event.id.toLowerCase()
-      : EventId.fromName(store, event.source, String(event.version ?? place.streamVersion)),
+    eventId: eventId ?? EventId.fromName(store, event.source, String(event.version ?? place.streamVersion)),
     type: event.type,
     schemaVersion: schemaVersionOf(event.schemaVersion) ?? 1,
     data,
@@ -86,6 +95,8 @@ export const toArchived = (
     tags: null,
     recordedAt: event.recordedAt
   }
+  const checked = toEvent(archived)
+  return Result.isFailure(checked) ? refused(`cannot be stored: ${sayOf(checked.failure)}`) : archived
 }
 
 /** The type has a column of its own. */

@@ -1,9 +1,9 @@
+import * as Json from "./exactJson.ts"
 import type { Store } from "./foreignEvent.ts"
-import * as Json from "./foreignJson.ts"
 
 /** What is known of an event that has no place of its own here. */
 export interface Origin {
-  /** The id, where it is no UUID. */
+  /** The id, where it is no UUID, or an event before has it. */
   readonly eventId?: string
   /** The version of the shape, where it is no number. */
   readonly schemaVersion?: string

@@ -1,7 +1,7 @@
 import { type Array as Arr, Effect, Option, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import { type ForeignError, ForeignEventRefused, ForeignReadFailed, NoForeignSource } from "./foreignError.ts"
-import type { Store } from "./foreignEvent.ts"
+import type { ForeignEvent, Store } from "./foreignEvent.ts"
 
 /** A database that another store lives in. `schema` is the plain name of the database schema of its tables. */
 export interface ForeignTables {
@@ -77,6 +77,27 @@ export const decodeRows = <A>(store: Store, row: Schema.Decoder<A>) => {
       )
   }
 }
+
+/** The events of rows; one whose JSON cannot be read is named. */
+export const eventsOf =
+  <A extends { readonly global_position: number }>(store: Store, toEvent: (row: A) => ForeignEvent) =>
+  (rows: Arr.NonEmptyReadonlyArray<A>): Effect.Effect<Arr.NonEmptyReadonlyArray<ForeignEvent>, ForeignEventRefused> =>
+    Effect.suspend(() => {
+      const events: Array<ForeignEvent> = []
+      for (const row of rows) {
+        try {
+          events.push(toEvent(row))
+        } catch (error) {
+          if (!(error instanceof SyntaxError)) throw error
+          return new ForeignEventRefused({
+            store,
+            place: placeOf(row),
+            problem: `has JSON that cannot be read: ${error.message}`
+          })
+        }
+      }
+      return Effect.succeed(events as [ForeignEvent, ...Array<ForeignEvent>])
+    })
 
 /** The form of a time that `to_char` writes, of a timestamp in UTC. */
 export const timeFormat = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`

@@ -5,7 +5,7 @@ import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
 import { sayOf, toEvent, toStream } from "./archiveLine.ts"
 import { makeAdvance, type ProgressOptions } from "./archiveProgress.ts"
 import { appliesInline, type BatchError, makeBatches } from "./importBatch.ts"
-import type { Source } from "./importSource.ts"
+import { isChecked, type Source } from "./importSource.ts"
 import * as Sql from "./importSql.ts"
 import type { LogTables } from "./logSql.ts"
 
@@ -56,7 +56,7 @@ export const importFrom = <E, R>(
     yield* Stream.runForEachArray(Stream.bufferArray(source.events, { capacity: 2 }), (page) =>
       Effect.gen(function*() {
         for (const given of page) {
-          batch.push(yield* checkedEvent(given))
+          batch.push(isChecked(source) ? given : yield* checkedEvent(given))
           length += given.data.length + (given.metadata?.length ?? 0)
           if (batch.length >= batchEvents || length >= batchLength) yield* flush
         }
@@ -82,7 +82,7 @@ const importStreams = <E, R>(source: Source<E, R>, log: LogTables) =>
     let changed = 0
     yield* Stream.runForEach(Stream.grouped(source.streams, batchStreams), (streams) =>
       Effect.gen(function*() {
-        const checked = yield* Effect.forEach(streams, checkedStream)
+        const checked = isChecked(source) ? streams : yield* Effect.forEach(streams, checkedStream)
         const names = new Set(checked.map(({ streamId }) => streamId))
         if (names.size < checked.length) {
           const twice = checked.find(({ streamId }) => !names.delete(streamId))!

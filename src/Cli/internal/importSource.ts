@@ -19,3 +19,13 @@ export interface Source<out E = never, out R = never> {
   /** What the streams have beyond their events. */
   readonly streams: Stream.Stream<ArchivedStream, E, R>
 }
+
+const sources = new WeakSet<object>()
+
+/** Marks a source of ours, which gives nothing that no log could have: what programs make is looked at by the import itself. */
+export const checked = <S extends object>(source: S): S => {
+  sources.add(source)
+  return source
+}
+
+export const isChecked = (source: object): boolean => sources.has(source)

@@ -1,6 +1,6 @@
 import { Array as Arr, Effect, FileSystem, Option, type Scope, Stream } from "effect"
+import * as Json from "./exactJson.ts"
 import { type ForeignError, ForeignEventRefused, ForeignReadFailed, NoForeignSource } from "./foreignError.ts"
-import * as Json from "./foreignJson.ts"
 import { sameNames } from "./foreignRename.ts"
 import * as ForeignSource from "./foreignSource.ts"
 import { type Document, split, textOf } from "./kurrentDbDocuments.ts"
@@ -47,6 +47,8 @@ export const make = <E = never>(
       ForeignSource.make(store, sameNames, options, {
         total,
         passedOver: [...left].map(([what, count]) => ({ what, count })),
+        // only in a stream
+        hasUniqueIds: false,
         events,
         streams: Stream.empty
       })
@@ -121,7 +123,7 @@ const parse = ({ bytes, line }: Pick<Document, "bytes" | "line">): ReadonlyArray
     return new ForeignEventRefused({
       store,
       place: `line ${line}`,
-      problem: `is no JSON: ${error instanceof Error ? error.message : error}`
+      problem: `is no JSON that can be read: ${error instanceof Error ? error.message : error}`
     })
   }
 }

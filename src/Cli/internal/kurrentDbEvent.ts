@@ -1,7 +1,7 @@
 import { Option, Schema } from "effect"
+import * as Json from "./exactJson.ts"
 import { ForeignEventRefused } from "./foreignError.ts"
 import type { ForeignEvent } from "./foreignEvent.ts"
-import * as Json from "./foreignJson.ts"
 import * as Time from "./kurrentDbTime.ts"
 
 const store = "KurrentDB"
@@ -113,7 +113,10 @@ export const read = (
     return refused("has no data", "Read feeds of the HTTP API with embed=body.")
   }
   if (data === notJson || fields["isJson"] === false) {
-    return refused("has data that are no JSON", "Only events whose data are JSON can be taken over: leave it out.")
+    return refused(
+      "has data that are no JSON that can be read",
+      "Only events whose data are JSON can be taken over: leave it out."
+    )
   }
   const metadata = contentOf(valueOf(fields, "metadata"))
   return {

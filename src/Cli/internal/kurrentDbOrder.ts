@@ -1,6 +1,6 @@
 import { fromName } from "../../Event/EventId.ts"
+import * as Json from "./exactJson.ts"
 import { ForeignEventRefused } from "./foreignError.ts"
-import * as Json from "./foreignJson.ts"
 import type { KurrentEvent } from "./kurrentDbEvent.ts"
 
 /** Where an event is in a file: an object, and within it an entry. */

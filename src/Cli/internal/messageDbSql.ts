@@ -1,10 +1,10 @@
 import { Effect, Option, Schema, Stream } from "effect"
+import * as Json from "./exactJson.ts"
 import type { ForeignError } from "./foreignError.ts"
 import type { ForeignEvent } from "./foreignEvent.ts"
-import * as Json from "./foreignJson.ts"
 import { sameNames } from "./foreignRename.ts"
 import * as ForeignSource from "./foreignSource.ts"
-import { decodeRows, failedAt, type ForeignTables, placeOf, requireTable, timeFormat } from "./foreignSql.ts"
+import { decodeRows, eventsOf, failedAt, type ForeignTables, placeOf, requireTable, timeFormat } from "./foreignSql.ts"
 
 const store = "message-db"
 
@@ -86,12 +86,19 @@ export const make = (
         if (first === undefined) return [[], Option.none()] as const
         const rows = yield* decode([first, ...rest])
         return [
-          rows.map(toEvent),
+          yield* eventsOf(store, toEvent)(rows),
           rows.length < pageSize ? Option.none() : Option.some(rows[rows.length - 1]!.global_position)
         ] as const
       }))
 
-    return ForeignSource.make(store, sameNames, options, { total, passedOver: [], events, streams: Stream.empty })
+    return ForeignSource.make(store, sameNames, options, {
+      total,
+      passedOver: [],
+      // by the index messages_id
+      hasUniqueIds: true,
+      events,
+      streams: Stream.empty
+    })
   })
 
 /** message-db counts versions from 0, and a message may have no data. */

@@ -3,7 +3,7 @@ import { Flag } from "effect/cli"
 import type * as Archive from "../Archive.ts"
 import type { OpenLog } from "./logSql.ts"
 import { during } from "./progress.ts"
-import { numberOf } from "./table.ts"
+import { counted, numberOf } from "./table.ts"
 import { timeFlag, timeOf } from "./times.ts"
 
 /** The flags that say which events are moved. */
@@ -43,15 +43,30 @@ export const filterOf = (input: FilterInput) =>
 export const moving = <A, E, R>(label: string, work: (options: Archive.Options) => Effect.Effect<A, E, R>) =>
   during({ label }, (report) => work({ onProgress: ({ events, total }) => report(events, total) }))
 
-/** Says what an import came to. */
-export const importedText = (
-  { arePositionsKept, present, stored, streamsChanged }: Archive.Imported,
-  to: OpenLog["Service"]
-) =>
-  stored === 0 && streamsChanged === 0
-    ? `Nothing to do: all ${numberOf(present)} events are in ${to.name} already.`
-    : [
-      `${numberOf(stored)} events are stored in ${to.name}`,
-      ...(present > 0 ? [`, ${numberOf(present)} were there already`] : []),
-      arePositionsKept ? ", at the positions they had." : ", at new positions in the same order."
-    ].join("")
+/** Says what an import of an archive or of a log came to. */
+export const importedText = (imported: Archive.Imported, to: OpenLog["Service"]) =>
+  textOf(imported, to, imported.arePositionsKept ? "at the positions they had" : "at new positions in the same order")
+
+/** Says what an import from another kind of store came to, which has no positions that could be kept. */
+export const foreignText = (imported: Archive.Imported, to: OpenLog["Service"]) =>
+  textOf(
+    imported,
+    to,
+    imported.arePositionsKept ? "in the same order, at positions counted from 1" : "in the same order, at new positions"
+  )
+
+const textOf = (
+  { present, stored, streamsChanged }: Archive.Imported,
+  to: OpenLog["Service"],
+  where: string
+) => {
+  const events = (count: number) => `${counted(count, "event")} ${count === 1 ? "is" : "are"}`
+  if (stored === 0 && streamsChanged === 0) {
+    return present === 0
+      ? "Nothing to do: there are no events."
+      : `Nothing to do: ${present === 1 ? "" : "all "}${events(present)} in ${to.name} already.`
+  }
+  const before = present === 0 ? "" : `, ${numberOf(present)} ${present === 1 ? "was" : "were"} there already`
+  const changed = streamsChanged === 0 || stored > 0 ? "" : `; ${counted(streamsChanged, "stream")} changed`
+  return `${events(stored)} stored in ${to.name}${before}${stored === 0 ? changed : `, ${where}`}.`
+}

@@ -1,19 +1,20 @@
-import { Config, Effect, Path, Stdio, Stream } from "effect"
+import { Config, Effect, Path, Stdio } from "effect"
 import { Argument, Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
 import { applicationCommand } from "../command.ts"
 import * as Emmett from "../emmettSql.ts"
 import { emmettNames, fromRules, sameNames } from "../foreignRename.ts"
-import type { ForeignSource } from "../foreignSource.ts"
+import { check, type ForeignSource } from "../foreignSource.ts"
 import * as KurrentDb from "../kurrentDb.ts"
 import { OpenLog, SqlClient } from "../logSql.ts"
 import * as MessageDb from "../messageDbSql.ts"
-import { importedText, moving } from "../moving.ts"
+import { foreignText, importedText, moving } from "../moving.ts"
 import { answer, note } from "../output.ts"
 import { environment, type Target, target, withDestination, withForeign } from "../pgTarget.ts"
 import { during } from "../progress.ts"
 import { wrongInput } from "../refusal.ts"
 import { valueOf } from "../settings.ts"
+import { numberOf } from "../table.ts"
 
 const formats = ["archive", "emmett", "message-db", "kurrentdb"] as const
 
@@ -112,7 +113,7 @@ export const importCommand = applicationCommand(
         if (source === undefined) return yield* wrongInput("It is not said which archive", "eventstore import ./backup")
         const archive = yield* Archive.open(path.resolve(source))
         yield* moving("check", (options) => Archive.check(archive, options))
-        return yield* importInto(found, Archive.fromArchive(archive))
+        return yield* importInto(found, Archive.fromArchive(archive), (imported) => imported, importedText)
       }
       case "kurrentdb": {
         if (source === undefined) return yield* wrongInput("It is not said which file", "- reads the standard input")
@@ -151,20 +152,28 @@ const importForeign = (found: Target, foreign: ForeignSource) =>
   Effect.gen(function*() {
     // read once to its end before anything is stored: what cannot be taken over is found before
     let read = 0
-    yield* during({ label: "check", total: foreign.total }, (report) =>
-      Stream.runForEachArray(foreign.events, (events) => report(read += events.length)))
-    yield* importInto(found, foreign)
+    yield* during(
+      { label: "check", total: foreign.total },
+      (report) => check(foreign, (events) => report(read += events))
+    )
+    // the positions of the source are none of its own
+    yield* importInto(found, foreign, ({ arePositionsKept: _, ...imported }) => imported, foreignText)
     for (const { count, what } of foreign.passedOver) {
-      yield* note(`Passed over: ${count} ${what}.`)
+      yield* note(`Passed over: ${numberOf(count)} ${what}.`)
     }
   })
 
-const importInto = <E, R>(found: Target, source: Archive.Source<E, R>) =>
+const importInto = <E, R, A extends object>(
+  found: Target,
+  source: Archive.Source<E, R>,
+  answerOf: (imported: Archive.Imported) => A,
+  textOf: (imported: Archive.Imported, log: OpenLog["Service"]) => string
+) =>
   withDestination(
     found,
     Effect.gen(function*() {
       const log = yield* OpenLog
       const imported = yield* moving("import", (options) => Archive.importFrom(source, log, options))
-      yield* answer(imported, (imported) => importedText(imported, log))
+      yield* answer(answerOf(imported), () => textOf(imported, log))
     })
   )
