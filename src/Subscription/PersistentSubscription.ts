@@ -393,7 +393,9 @@ export const replay: (
  * **Details** A consumer that has one in hand is refused when it answers. It may have done all that the event asks for, or not.
  *
  * **Gotchas** An event that the subscription has not come to yet is not skipped, and not counted: `position` of {@link info} says
- * how far it is. Where a consumer is just about to finish one in a transaction, this waits for it.
+ * how far it is. Where a consumer is just about to finish one in a transaction, this waits for it: so it is refused
+ * (`InvalidInput`) where a transaction is open. A handler that wants to pass over the event it has in hand fails with
+ * `Delivery.Skip`.
  *
  * **Example**
  * ```ts

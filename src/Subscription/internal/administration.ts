@@ -203,6 +203,10 @@ export const skip = (
 ): Effect.Effect<number, SubscriptionNotFound | InvalidInput | StoreError, EventStore> =>
   Effect.gen(function*() {
     const { storage, tail } = yield* EventStore
+    if (yield* storage.inTransaction) {
+      // it may be that of a delivery, which would be waited for
+      return yield* new InvalidInput({ field: "transaction", problem: "is open: skip before or after it" })
+    }
     const id = yield* idOf(name)
     yield* checkPositions(positions)
     const count = yield* storage.subscriptions.skip(id, positions)

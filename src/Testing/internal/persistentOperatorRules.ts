@@ -189,6 +189,8 @@ export const persistentOperatorRules: Rules = (rule) => {
     equal(consumer.begun, ["bad", "good"])
     equal(yield* run(PersistentSubscription.skip(name, [firstPosition])), 0)
     has(yield* fails(run(PersistentSubscription.skip(name, [0])), "InvalidInput"), { field: "positions" })
+    const inside = store.transaction(run(PersistentSubscription.skip(name, [firstPosition])))
+    has(yield* fails(inside, "InvalidInput"), { field: "transaction" })
   })
 
   rule("begins again where an operator moves it to, with consumers that run", function*(store) {
