@@ -133,10 +133,10 @@ export const layer = (options?: MigrationOptions): Layer.Layer<
 
 /**
  * The SQL of all migrations as single statements, to be run on an empty schema in one transaction. They record what they
- * did, so that {@link run} finds nothing left to do. With `after`, those behind a migration, to be run on a schema that has
- * seen it: see {@link status}.
+ * did, so that {@link run} finds nothing left to do. With `after`, from 0 to {@link latest}, those behind a migration, to be
+ * run on a schema that has seen it and none behind it: see {@link status}. The first of them fails where that does not hold.
  *
- * **Gotchas** Throws where the schema name is not allowed.
+ * **Gotchas** Throws where the schema name is not allowed, or `after` is the number of no migration.
  *
  * @category constructors
  * @since 0.1.0
@@ -147,7 +147,10 @@ export const statements = (
   const schema = nameOrThrow(options?.schema ?? defaultName)
   const after = options?.after ?? 0
   const path = `SET LOCAL search_path TO ${schema}, pg_temp`
-  const begin = after > 0 ? [path] : [
+  if (!Number.isInteger(after) || after < 0 || after > latest) {
+    throw new Error(`after is ${String(after)}, not a whole number from 0 to ${latest}`)
+  }
+  const begin = after > 0 ? [path, seen(after)] : [
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
     path,
     `CREATE TABLE ${table} (
@@ -163,6 +166,17 @@ export const statements = (
     )
   ]
 }
+
+/** Fails unless a schema has seen a migration, and none behind it. */
+const seen = (after: number): string =>
+  `DO $$
+BEGIN
+  IF (SELECT max(migration_id) FROM ${table}) IS DISTINCT FROM ${after} THEN
+    RAISE EXCEPTION 'the schema % is at migration %, and this is for one that is at ${after}',
+      current_schema(), (SELECT max(migration_id) FROM ${table});
+  END IF;
+END
+$$`
 
 /**
  * The {@link statements} as one script with its transaction, for a DBA who runs it with psql.

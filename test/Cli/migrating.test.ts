@@ -45,7 +45,7 @@ describe("migrate", () => {
             yield* sql.withTransaction(Effect.forEach(
               PgMigrations.statements().slice(
                 0,
-                -PgMigrations.statements({ after: PgMigrations.latest - 1 }).length + 1
+                -PgMigrations.statements({ after: PgMigrations.latest - 1 }).length + 2
               ),
               (statement) => sql.unsafe(statement)
             ))

@@ -253,8 +253,21 @@ describe("PgMigrations", () => {
       const { sql } = yield* open(yield* TestPostgres.url, { schema: "migrated" })
       const all = PgMigrations.statements({ schema: "printed" })
       const end = all.findIndex((statement) => statement.startsWith("INSERT INTO migrations")) + 1
-      for (const statements of [all.slice(0, end), PgMigrations.statements({ schema: "printed", after: 1 })]) {
-        yield* sql.withTransaction(Effect.forEach(statements, (statement) => sql.unsafe(statement)))
+      const build = (statements: ReadonlyArray<string>) =>
+        sql.withTransaction(Effect.forEach(statements, (statement) => sql.unsafe(statement)))
+      yield* build(all.slice(0, end))
+      for (const after of [2, PgMigrations.latest]) {
+        const failed = yield* Effect.flip(build(PgMigrations.statements({ schema: "printed", after })))
+        assert.include(
+          String(failed.reason.cause),
+          "the schema printed is at migration 1, and this is for one that is at"
+        )
+      }
+      yield* build(PgMigrations.statements({ schema: "printed", after: 1 }))
+      yield* Effect.flip(build(PgMigrations.statements({ schema: "printed", after: 1 })))
+      yield* Effect.flip(build(PgMigrations.statements({ schema: "nowhere", after: 1 })))
+      for (const after of [-1, 1.5, Number.NaN, PgMigrations.latest + 1]) {
+        assert.throws(() => PgMigrations.statements({ after }), "whole number")
       }
       assert.strictEqual(yield* schemaDump(sql, "printed"), yield* schemaDump(sql, "migrated"))
       assert.strictEqual(yield* PgMigrations.status(sql, "printed"), PgMigrations.latest)
