@@ -159,6 +159,7 @@ describe("projections", () => {
       ).pipe(Effect.provide(PgliteEventStore.layer({ dataDir: join(cwd, "data") })))
       const watched = yield* terminal(["projections", "list", "--watch", "--every", "1"], options)
       // drawn over what was there
+      // oxlint-disable-next-line no-control-regex
       yield* watched.says(/popular.*idle[^]*\u001b\[2A\u001b\[J[^]*popular/)
       yield* watched.types("\u0003")
       assert.strictEqual(yield* watched.ended, 130)

@@ -2,7 +2,7 @@ import { Effect, Layer, Logger } from "effect"
 import { Command } from "effect/cli"
 import { layer as application } from "./application.ts"
 import { Output } from "./output.ts"
-import { target, withDatabase, withStore, withTables } from "./pgTarget.ts"
+import { target, withStore, withTables } from "./pgTarget.ts"
 import { Progress } from "./progress.ts"
 import { reporting } from "./reporting.ts"
 
@@ -22,20 +22,6 @@ export const plainCommand = <const Name extends string, const C extends Command.
   Command.make(name, config, (input) => Effect.provide(reporting(run(input)), surface)).pipe(
     Command.withDescription(help.description),
     Command.withExamples(help.examples)
-  )
-
-/** Declares a command that needs a database, whatever is in it. */
-export const databaseCommand = <const Name extends string, const C extends Command.Command.Config, E, R>(
-  name: Name,
-  config: C,
-  help: Help & { readonly create?: boolean },
-  run: (input: Command.Command.Config.Infer<C>) => Effect.Effect<void, E, R>
-) =>
-  plainCommand(
-    name,
-    config,
-    help,
-    (input) => Effect.provide(withDatabase(run(input), { create: help.create ?? false }), application)
   )
 
 /** Declares a command that works on a log. */

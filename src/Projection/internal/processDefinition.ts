@@ -83,7 +83,7 @@ export const makeDefinition = (name: string, options: AnyOptions, { handle, onTi
     categories,
     subscriptions
   }
-  return { [TypeId]: definition, name, categories, subscriptions } as never
+  return { [TypeId]: definition, name, categories, subscriptions }
 }
 
 /** There is a handler for each event that there can be. */

@@ -45,7 +45,7 @@ const writing = {
     Effect.andThen(
       pause,
       event.cart === env("SHOP_BROKEN")
-        ? Effect.fail(new Error(`no address for cart ${event.cart}`))
+        ? Effect.fail(`no address for cart ${event.cart}`)
         : Effect.sync(() => appendFileSync(env("SHOP_MAILS")!, `${position}\n`))
     )
 }
