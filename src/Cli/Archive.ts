@@ -15,7 +15,8 @@ import type {
   NotAnArchive,
   NotExportable,
   NotImportable,
-  StreamDiverges
+  StreamDiverges,
+  StreamEnded
 } from "./ArchiveError.ts"
 import type * as Archived from "./internal/archivedEvent.ts"
 import type * as Manifests from "./internal/archiveManifest.ts"
@@ -142,7 +143,14 @@ export type ReadError = ArchiveDamaged | ArchiveFileFailed
  * @category errors
  * @since 0.1.0
  */
-export type ImportError = EventDiffers | ImportRefused | InvalidInput | NotImportable | StoreError | StreamDiverges
+export type ImportError =
+  | EventDiffers
+  | ImportRefused
+  | InvalidInput
+  | NotImportable
+  | StoreError
+  | StreamDiverges
+  | StreamEnded
 
 /**
  * Writes an archive to a directory that is not there yet. The log may be in use: the archive ends with the event that is the
@@ -279,8 +287,10 @@ export const importArchive = (directory: string, log: LogTables, options?: Optio
  * there. Events that are there already, by their ids, are compared and passed over, so an import that was interrupted goes on
  * where it stopped when it is run again, and a complete one changes nothing the second time.
  *
- * **Gotchas** Events that are hidden in the source can be read until the import ends: what hides them is stored last. A log
- * that applies inline projections takes no import.
+ * **Gotchas** Events that are hidden in the source can be read until the import ends: what hides them is stored last. What was
+ * hidden or tombstoned in the log stays so, and events for a stream that ended there alone are refused. Metadata of a stream
+ * replace those in the log only where the stream got events: they may have been changed there since the import before. A log that
+ * applies inline projections takes no import.
  *
  * @category importing
  * @since 0.1.0

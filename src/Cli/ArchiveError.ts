@@ -182,3 +182,23 @@ export class StreamDiverges extends Schema.TaggedError<StreamDiverges>()("Stream
       : "The log has events of this stream that are not in the source: import into another log."
   }
 }
+
+/**
+ * A stream was tombstoned in the log, and goes on in the source. Nothing of the batch was stored. A stream that is tombstoned in
+ * the source, too, is imported.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StreamEnded extends Schema.TaggedError<StreamEnded>()("StreamEnded", {
+  streamId: Schema.String,
+  /** Where the source has its next event. */
+  position: Schema.Int
+}) {
+  override get message(): string {
+    return `Stream ${this.streamId} is tombstoned in the log, and goes on at position ${this.position} of the source`
+  }
+  get hint(): string {
+    return "Tombstone it in the source as well, or import into another log."
+  }
+}

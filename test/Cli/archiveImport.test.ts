@@ -5,7 +5,17 @@ import { Category, EventId, EventStore, PgEventStore, PgMigrations, RawEvent } f
 import * as Archive from "effect-eventstore/Cli/Archive"
 import { createHash } from "node:crypto"
 import { inject } from "vitest"
-import { contentOf, Databases, eventId, insert, type Kind, newLog, placesOf, rows } from "../support/archives.ts"
+import {
+  contentOf,
+  Databases,
+  eventId,
+  insert,
+  type Kind,
+  newLog,
+  placesOf,
+  rows,
+  setState
+} from "../support/archives.ts"
 
 const event = (
   position: number,
@@ -247,10 +257,36 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("An i
         { stream_id: "a-1", truncated_before: "0", tombstoned: true, metadata: "{}" },
         ...expected.slice(2)
       ])
+      // changed here, and then the same import again: only a stream that gets events takes what the source says
+      yield* log.sql`UPDATE eventstore.stream_states SET metadata = '"mine"' WHERE log_id = ${log.log}`
+      const told = source(events(7), {
+        streams: Stream.make(
+          state("a-0", { metadata: `"new"` }),
+          state("a-1", { metadata: `"new"` }),
+          state("a-2", { truncatedBefore: 1, metadata: `"new"` })
+        )
+      })
+      assert.deepInclude(yield* Archive.importFrom(told, log), { stored: 1, streamsChanged: 1 })
+      const metadata = (yield* contentOf(log)).states.map(({ metadata }) => metadata)
+      assert.deepStrictEqual(metadata, [`"new"`, `"mine"`, `"mine"`, `"mine"`])
+
       const twice = yield* Effect.flip(
         Archive.importFrom(source([], { streams: Stream.make(state("x-1"), state("x-1")) }), log)
       )
       assert.deepInclude(twice, { _tag: "NotImportable", row: "stream x-1" })
+    }))
+
+  it.effect("names a stream that ended in the log and goes on in the source, and stores nothing of the batch", () =>
+    Effect.gen(function*() {
+      const log = yield* newLog("pglite")
+      yield* Archive.importFrom(source(events(2)), log)
+      yield* setState(log, { stream: "a-1", tombstoned: true })
+      const error = yield* Effect.flip(Archive.importFrom(source(events(5)), log))
+      assert.deepInclude(error, { _tag: "StreamEnded", streamId: "a-1", position: 5 })
+      assert.deepStrictEqual(yield* placesOf(log), ["1 a-0@1", "2 a-1@1"])
+      const ended = source(events(5), { streams: Stream.make(state("a-1", { tombstoned: true })) })
+      assert.deepInclude(yield* Archive.importFrom(ended, log), { stored: 3, streamsChanged: 0 })
+      assert.deepStrictEqual((yield* placesOf(log)).at(-1), "5 a-1@2")
     }))
 
   it.effect("refuses what no log could have, before its batch is stored", () =>

@@ -62,7 +62,7 @@ export const importFrom = <E, R>(
         }
       }))
     yield* flush
-    const streamsChanged = yield* importStreams(source, log)
+    const streamsChanged = yield* importStreams(source, log, tally.ranges)
     if (source.isWhole && source.head !== undefined && tally.arePositionsKept) {
       yield* keepHead(log, tally.last, source.head)
     }
@@ -77,7 +77,7 @@ const checkedEvent = (event: ArchivedEvent): Effect.Effect<ArchivedEvent, NotImp
     : new NotImportable({ row: `position ${event.position}`, problem: sayOf(checked.failure) })
 }
 
-const importStreams = <E, R>(source: Source<E, R>, log: LogTables) =>
+const importStreams = <E, R>(source: Source<E, R>, log: LogTables, stored: ReadonlyArray<Sql.Range>) =>
   Effect.gen(function*() {
     let changed = 0
     yield* Stream.runForEach(Stream.grouped(source.streams, batchStreams), (streams) =>
@@ -91,7 +91,7 @@ const importStreams = <E, R>(source: Source<E, R>, log: LogTables) =>
         changed += yield* Sql.locked(
           log,
           Effect.tap(
-            Sql.setStates(log, checked),
+            Sql.setStates(log, checked, stored),
             (count): Effect.Effect<unknown, ImportError> => count === 0 ? Effect.void : Sql.notify(log)
           )
         )

@@ -175,22 +175,34 @@ const nullable = (values: ReadonlyArray<string | null>) => values.every((value) 
 const arrayLiteral = (texts: ReadonlyArray<string>): string =>
   `{${texts.map((text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`
 
-const Version = Schema.Tuple([Schema.String, Schema.Natural])
+/** Positions, both inclusive. */
+export interface Range {
+  readonly first: number
+  readonly last: number
+}
 
-/** Versions of streams that have events: a probe of the unique index (log_id, stream_id, stream_version) for each. */
+const Version = Schema.Tuple([Schema.String, Schema.NullOr(Schema.Natural), Schema.Boolean])
+
+/**
+ * Versions of streams, NULL where they have no events, and whether they are tombstoned: a probe of the unique index
+ * (log_id, stream_id, stream_version) and one of stream_states_pkey for each.
+ */
 export const versions = (log: LogTables, streams: ReadonlyArray<string>) =>
   rows(
     log,
     Version,
     `
-      SELECT n.stream_id, e.stream_version::float8
+      SELECT n.stream_id, e.stream_version::float8, COALESCE((
+          SELECT s.tombstoned FROM ${toSql(log.schema)}.stream_states s
+          WHERE s.log_id = $1::int4 AND s.stream_id = n.stream_id
+        ), false)
       FROM unnest($2::text[]) AS n(stream_id)
-      CROSS JOIN LATERAL (
+      LEFT JOIN LATERAL (
         SELECT o.stream_version FROM ${toSql(log.schema)}.events o
         WHERE o.log_id = $1::int4 AND o.stream_id = n.stream_id
         ORDER BY o.stream_version DESC
         LIMIT 1
-      ) e`,
+      ) e ON true`,
     [log.log, streams]
   )
 
@@ -225,9 +237,15 @@ export const beginAt = (log: LogTables, streams: ReadonlyMap<string, number>) =>
 
 /**
  * Sets what streams have beyond their events, and answers how many rows that changed. What was hidden stays hidden, what ended
- * stays ended; no more is hidden than there are events.
+ * stays ended; no more is hidden than there are events. Metadata that a stream has already may have been changed here since it was
+ * imported: it is replaced only where the newest event of the stream stands in one of the ranges of positions that were stored
+ * by this import.
  */
-export const setStates = (log: LogTables, streams: ReadonlyArray<ArchivedStream>) => {
+export const setStates = (
+  log: LogTables,
+  streams: ReadonlyArray<ArchivedStream>,
+  stored: ReadonlyArray<Range>
+) => {
   const schema = toSql(log.schema)
   return Effect.map(
     rows(
@@ -235,11 +253,16 @@ export const setStates = (log: LogTables, streams: ReadonlyArray<ArchivedStream>
       Schema.Unknown,
       `
       INSERT INTO ${schema}.stream_states AS st (log_id, stream_id, truncated_before, tombstoned, metadata)
-      SELECT $1::int4, n.stream_id, LEAST(n.truncated_before, COALESCE(v.stream_version + 1, 0)), n.tombstoned, n.metadata::json
+      SELECT $1::int4, n.stream_id, LEAST(n.truncated_before, COALESCE(v.stream_version + 1, 0)), n.tombstoned,
+        CASE WHEN s.metadata IS NULL OR EXISTS (
+          SELECT FROM unnest($6::text[]::int8[], $7::text[]::int8[]) AS r(first, last)
+          WHERE v.position BETWEEN r.first AND r.last
+        ) THEN n.metadata::json END
       FROM unnest($2::text[], $3::text[]::int8[], $4::text[]::bool[], $5::text[])
         AS n(stream_id, truncated_before, tombstoned, metadata)
+      LEFT JOIN ${schema}.stream_states s ON s.log_id = $1::int4 AND s.stream_id = n.stream_id
       LEFT JOIN LATERAL (
-        SELECT e.stream_version FROM ${schema}.events e
+        SELECT e.stream_version, e.position FROM ${schema}.events e
         WHERE e.log_id = $1::int4 AND e.stream_id = n.stream_id
         ORDER BY e.stream_version DESC
         LIMIT 1
@@ -256,7 +279,9 @@ export const setStates = (log: LogTables, streams: ReadonlyArray<ArchivedStream>
         streams.map(({ streamId }) => streamId),
         streams.map(({ truncatedBefore }) => String(truncatedBefore)),
         streams.map(({ tombstoned }) => String(tombstoned)),
-        nullable(streams.map(({ metadata }) => metadata))
+        nullable(streams.map(({ metadata }) => metadata)),
+        stored.map(({ first }) => String(first)),
+        stored.map(({ last }) => String(last))
       ]
     ),
     (changed) => changed.length
