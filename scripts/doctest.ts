@@ -66,9 +66,14 @@ const isRight = (block: Block): boolean => {
 }
 
 const wanted = process.argv.slice(2)
-const files = globSync(["src/**/*.ts", "README.md", "docs/**/*.md"], { cwd: root })
+const known = globSync(["src/**/*.ts", "README.md", "docs/**/*.md"], { cwd: root })
   .map((file) => file.split(sep).join("/")).sort()
-  .filter((file) => wanted.length === 0 || wanted.includes(file))
+const unknown = wanted.filter((file) => !known.includes(file))
+if (unknown.length > 0) {
+  console.error(`Not among the files with examples, by their paths from ${root}: ${unknown.join(", ")}`)
+  process.exit(1)
+}
+const files = known.filter((file) => wanted.length === 0 || wanted.includes(file))
 const blocks = files.flatMap(blocksOf)
 
 rmSync(temp, { recursive: true, force: true })
@@ -92,7 +97,7 @@ const server = () =>
 let started: ReturnType<typeof server> | undefined
 const problems = await runPages(pages, {
   database: async () => Effect.runPromise((await (started ??= server())).createDatabase)
-}).finally(() => void Effect.runPromise(Scope.close(scope, Exit.void)))
+}).finally(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 for (const problem of problems) console.error(problem)
 
 const run = blocks.filter((block) => block.run).length

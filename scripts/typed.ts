@@ -90,8 +90,8 @@ const runPage = async (page: string, project: string, { compiled, url }: {
   const run = async (code: string) => {
     // what was compiled once need not be again
     const env = { ...environment, NODE_COMPILE_CACHE: compiled }
-    const { status, stderr, stdout } = await bash(script(state, toHere(code)), env)
-    return { status, stdout: toPage(stdout), stderr: toPage(stderr) }
+    const { reason, status, stderr, stdout } = await bash(script(state, toHere(code)), env)
+    return { status, reason, stdout: toPage(stdout), stderr: toPage(stderr) }
   }
 
   let updated = text
@@ -105,10 +105,11 @@ const runPage = async (page: string, project: string, { compiled, url }: {
     if (wanted === null) continue
     const line = text.slice(0, match.index).split("\n").length
     const exitCode = Number(wanted.groups?.["code"] ?? 0)
-    const { status, stderr, stdout } = await run(code)
+    const { reason, status, stderr, stdout } = await run(code)
     const printed = status === 0 ? stdout : stdout + stderr
     if (status !== exitCode) {
-      problems.push(`${page}:${line} ended with ${status} and not with ${exitCode}\n${stdout}${stderr}`)
+      const end = reason === undefined ? `ended with ${status} and not with ${exitCode}` : `was stopped: ${reason}`
+      problems.push(`${page}:${line} ${end}\n${stdout.slice(0, mostShown)}${stderr.slice(0, mostShown)}`)
     } else if (prints !== undefined && shapeOf(printed) !== shapeOf(prints)) {
       const [block] = match
       const fresh = `${block.slice(0, block.lastIndexOf(opening) + opening.length)}${printed.trimEnd()}\n\`\`\``
@@ -120,18 +121,60 @@ const runPage = async (page: string, project: string, { compiled, url }: {
   return problems
 }
 
+interface Ended {
+  readonly status: number | null
+  /** Why it has no status. */
+  readonly reason: string | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Time for a block, and how much it may print: it is read by people. */
+const mostSeconds = 120
+const mostPrinted = 1024 * 1024
+const mostShown = 10_000
+
 const bash = (script: string, env: Readonly<Record<string, string>>) =>
-  new Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }>(
-    (resolve, reject) => {
-      const child = spawn("bash", ["-c", script], { env, stdio: ["ignore", "pipe", "pipe"] })
-      let stdout = ""
-      let stderr = ""
-      child.stdout.setEncoding("utf8").on("data", (text) => stdout += text)
-      child.stderr.setEncoding("utf8").on("data", (text) => stderr += text)
-      child.on("error", reject)
-      child.on("close", (status) => resolve({ status, stdout, stderr }))
+  new Promise<Ended>((resolve, reject) => {
+    // with a group of its own: what it started ends with it
+    const child = spawn("bash", ["-c", script], { env, stdio: ["ignore", "pipe", "pipe"], detached: true })
+    let reason: string | undefined
+    const kill = (why: string) => {
+      reason ??= why
+      try {
+        process.kill(-child.pid!, "SIGKILL")
+      } catch {
+        // it is gone already
+      }
     }
-  )
+    const timer = setTimeout(() => kill(`it took more than ${mostSeconds} seconds`), mostSeconds * 1000)
+    // which does not reach another group
+    const interrupt = () => {
+      kill("it was interrupted")
+      process.exit(130)
+    }
+    process.once("SIGINT", interrupt)
+    const settle = () => {
+      clearTimeout(timer)
+      process.off("SIGINT", interrupt)
+    }
+    let stdout = ""
+    let stderr = ""
+    const note = (printed: string) => {
+      if (printed.length > mostPrinted) kill(`it printed more than ${mostPrinted} characters`)
+      return printed
+    }
+    child.stdout.setEncoding("utf8").on("data", (text) => stdout = note(stdout + text))
+    child.stderr.setEncoding("utf8").on("data", (text) => stderr = note(stderr + text))
+    child.on("error", (error) => {
+      settle()
+      reject(error)
+    })
+    child.on("close", (status, signal) => {
+      settle()
+      resolve({ status, reason: reason ?? (signal === null ? undefined : `it was ended by ${signal}`), stdout, stderr })
+    })
+  })
 
 /** A block goes on where the one before it ended: in its directory, with its environment. */
 const script = (state: string, code: string) => `
