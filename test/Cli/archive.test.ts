@@ -43,6 +43,7 @@ const oddTexts = [
   // brackets that nest nothing
   JSON.stringify("\u001b[32mok\u001b[0m \\\" {".repeat(3000)),
   `{"large":"${"x".repeat(3000)}"}`,
+  `{"larger":"${"x".repeat(9000)}"}`,
   JSON.stringify(Array.from({ length: 400 }, (_, i) => Math.sin(i)))
 ]
 
@@ -152,6 +153,31 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("Arch
         `${head(2)}"dataText":"{\\"n\\": 1.50}","metadata":{}}`
       ])
     })))
+
+  it.effect("is read in small parts, also where a database keeps large texts in few bytes", () =>
+    Effect.gen(function*() {
+      for (const kind of ["pglite", "postgres"] as const) {
+        const log = yield* newLog(kind)
+        // mostly 100 KB that are stored in some 1200 bytes
+        yield* log.sql`
+          INSERT INTO eventstore.events (
+            log_id, position, stream_id, stream_version, event_id, event_type, schema_version, data, metadata, recorded_at
+          )
+          SELECT ${log.log}, n, 'a-1', n, gen_random_uuid(), 'Noted', 1, to_json(CASE n % 30
+            WHEN 1 THEN (SELECT string_agg(md5(n || '-' || i), '') FROM generate_series(1, 32768) i)
+            WHEN 2 THEN 'small'
+            ELSE repeat('x', 100000)
+          END), '{"small":true}', now() FROM generate_series(1, 90) n`
+        const { events } = yield* Archive.fromLog(log)
+        const parts = yield* Stream.runCollect(Stream.mapArray(events, (part) => [part] as const))
+        const lengths = parts.map((part) => part.reduce((sum, { data }) => sum + data.length, 0))
+        assert.strictEqual(parts.flat().length, 90)
+        assert.isAbove(lengths.reduce((sum, length) => sum + length, 0), 11_000_000)
+        assert.isBelow(Math.max(...lengths), 4.1 * 2 ** 20)
+        assert.isBelow(parts.length, 6)
+        assert.isTrue(parts.flat().every(({ metadata }) => metadata === `{"small":true}`))
+      }
+    }))
 
   it.effect("begins a new file after ten thousand events, and reads them all in order", () =>
     Effect.scoped(Effect.gen(function*() {

@@ -22,3 +22,6 @@ export interface ArchivedStream {
   readonly tombstoned: boolean
   readonly metadata: string | null
 }
+
+/** How `to_char` writes the time of an event, of a timestamp in UTC. */
+export const timeFormat = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`

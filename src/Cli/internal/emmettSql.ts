@@ -1,4 +1,5 @@
 import { Effect, Schema, Stream } from "effect"
+import { timeFormat } from "./archivedEvent.ts"
 import * as Json from "./exactJson.ts"
 import type { ForeignError } from "./foreignError.ts"
 import type { ForeignEvent } from "./foreignEvent.ts"
@@ -11,7 +12,6 @@ import {
   type ForeignTables,
   placeOf,
   requireTable,
-  timeFormat,
   toReadFailed
 } from "./foreignSql.ts"
 

@@ -141,7 +141,7 @@ const events = (log: LogTables, span: Sql.Span): Stream.Stream<ArchivedEvent, No
     ({ first, window }) =>
       Effect.map(Sql.page(log, { ...span, first, last: Math.min(first + window - 1, span.last) }), (events) => {
         const isFull = events.length === Sql.pageEvents
-        const next = isFull ? events.at(-1)!.position + 1 : first + window
+        const next = isFull ? events.at(-1)!.event.position + 1 : first + window
         const nextWindow = isFull
           ? Math.max(window / 2, Sql.pageEvents)
           : events.length < Sql.pageEvents / 4

@@ -2,7 +2,7 @@ import { Effect, Schema } from "effect"
 import { toSql } from "../../Postgres/SchemaName.ts"
 import { StoreError } from "../../Store/StoreError.ts"
 import { NotExportable } from "../ArchiveError.ts"
-import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
+import { type ArchivedEvent, type ArchivedStream, timeFormat } from "./archivedEvent.ts"
 import type { LogTables } from "./logSql.ts"
 
 /** Rows of a statement, decoded; what it answers is no log's where that fails. */
@@ -132,14 +132,17 @@ export const count = (log: LogTables, { categories, first, last }: Span) => {
 /** Most events that are fetched with one statement. */
 export const pageEvents = 1000
 
-/** Stored bytes from which an event is fetched by itself, so that memory does not depend on what events hold. */
-const largeBytes = 2000
+/**
+ * Bytes of data and metadata from which an event is large: its page has the length of them only, so that memory does not depend
+ * on what events hold. What counts is the length of the texts, as a database stores repetitive ones in next to nothing.
+ */
+const largeBytes = 8192
 
-/** Large events that are fetched together. */
-const largeAtATime = 4
+/** Bytes of large events that are fetched together; one that is larger comes alone. */
+const partBytes = 4 * 1024 * 1024
 
 const columns = `e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_id::text, e.event_type::text,
-        e.schema_version::int4, to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), e.tags::text[]`
+        e.schema_version::int4, to_char(e.recorded_at AT TIME ZONE 'UTC', '${timeFormat}'), e.tags::text[]`
 
 const Row = Schema.Tuple([
   Schema.Natural,
@@ -151,7 +154,8 @@ const Row = Schema.Tuple([
   Schema.String.check(Schema.isPattern(/^\d{4}-.{22}$/, { expected: "a time between the years 1 and 9999" })),
   Schema.NullOr(Schema.Array(Schema.String)),
   Schema.NullOr(Schema.String),
-  Schema.NullOr(Schema.String)
+  Schema.NullOr(Schema.String),
+  Schema.NullOr(Schema.Natural)
 ])
 
 /**
@@ -160,14 +164,22 @@ const Row = Schema.Tuple([
  */
 export const page = (log: LogTables, { categories, first, last }: Span) => {
   const params: Array<unknown> = [log.log, BigInt(first), BigInt(last), BigInt(pageEvents)]
-  const small = (column: string) =>
-    `CASE WHEN pg_column_size(e.data) + COALESCE(pg_column_size(e.metadata), 0) < ${largeBytes} THEN ${column}::text END`
+  // what is stored in few bytes is unpacked once, to the text itself; of the rest only the length is needed. OFFSET keeps the
+  // planner from writing the casts out wherever the texts are named
+  const text = (column: string) => `CASE WHEN pg_column_size(${column}) < ${largeBytes} THEN ${column}::text END`
+  const bytes = (column: string, text: string) => `
+          CASE
+            WHEN ${text} IS NOT NULL THEN octet_length(${text})
+            WHEN pg_column_compression(${column}) IS NULL THEN pg_column_size(${column})
+            ELSE octet_length(${column}::text)
+          END`
   return Effect.map(
     rows(
       log,
       Row,
       `
-      SELECT ${columns}, ${small("e.data")}, ${small("e.metadata")}
+      SELECT ${columns}, CASE WHEN b.bytes < ${largeBytes} THEN t.data END, CASE WHEN b.bytes < ${largeBytes} THEN t.metadata END,
+        CASE WHEN b.bytes >= ${largeBytes} THEN b.bytes::float8 END
       FROM generate_series($2::int8, $3::int8) AS n(position)
       CROSS JOIN LATERAL (
         SELECT o.position, o.stream_id, o.stream_version, o.event_id, o.event_type, o.schema_version, o.recorded_at, o.tags,
@@ -176,6 +188,12 @@ export const page = (log: LogTables, { categories, first, last }: Span) => {
         WHERE o.log_id = $1::int4 AND o.position = n.position
         LIMIT 1
       ) e
+      CROSS JOIN LATERAL (
+        SELECT ${text("e.data")} AS data, ${text("e.metadata")} AS metadata OFFSET 0
+      ) t
+      CROSS JOIN LATERAL (
+        SELECT ${bytes("e.data", "t.data")} + COALESCE(${bytes("e.metadata", "t.metadata")}, 0) AS bytes OFFSET 0
+      ) b
       WHERE true${inCategories("e.stream_id", categories, params)}
       ORDER BY n.position
       LIMIT $4::int8`,
@@ -186,23 +204,27 @@ export const page = (log: LogTables, { categories, first, last }: Span) => {
   )
 }
 
-/** An event of a page; of a large one data is still to come. */
-type PageEvent = Omit<ArchivedEvent, "data"> & { readonly data: string | null }
+/** An event of a page. `missing` is how many bytes its data and metadata have, where they are still to come. */
+interface PageEvent {
+  readonly event: Omit<ArchivedEvent, "data"> & { readonly data: string | null }
+  readonly missing: number | null
+}
 
 const toEvent = (row: typeof Row.Type): PageEvent => ({
-  position: row[0],
-  streamId: row[1],
-  streamVersion: row[2],
-  eventId: row[3],
-  type: row[4],
-  schemaVersion: row[5],
-  recordedAt: row[6],
-  tags: row[7],
-  data: row[8],
-  metadata: row[9]
+  event: {
+    position: row[0],
+    streamId: row[1],
+    streamVersion: row[2],
+    eventId: row[3],
+    type: row[4],
+    schemaVersion: row[5],
+    recordedAt: row[6],
+    tags: row[7],
+    data: row[8],
+    metadata: row[9]
+  },
+  missing: row[10]
 })
-
-const isSmall = (event: PageEvent): event is ArchivedEvent => event.data !== null
 
 const Large = Schema.Tuple([Schema.Natural, Schema.String, Schema.NullOr(Schema.String)])
 
@@ -211,44 +233,45 @@ export const filled = (
   log: LogTables,
   page: ReadonlyArray<PageEvent>
 ): ReadonlyArray<Effect.Effect<ReadonlyArray<ArchivedEvent>, NotExportable | StoreError>> => {
-  if (page.every(isSmall)) return [Effect.succeed(page)]
-  const parts: Array<Array<PageEvent>> = [[]]
-  let large = 0
+  const parts: Array<Array<PageEvent>> = []
+  let bytes = Infinity
   for (const event of page) {
-    if (!isSmall(event) && large++ % largeAtATime === 0) parts.push([])
+    const missing = event.missing ?? 0
+    if (bytes + missing > partBytes) {
+      parts.push([])
+      bytes = 0
+    }
+    bytes += missing
     parts.at(-1)!.push(event)
   }
-  return parts.filter((part) => part.length > 0).map((part) => fetchLarge(log, part))
+  return parts.map((part) => fetchLarge(log, part))
 }
 
 const fetchLarge = (log: LogTables, part: ReadonlyArray<PageEvent>) =>
   Effect.suspend(() => {
-    const missing = part.filter((event) => !isSmall(event)).map(({ position }) => String(position))
-    if (missing.length === 0) return Effect.succeed(part as ReadonlyArray<ArchivedEvent>)
-    return Effect.flatMap(
-      rows(
-        log,
-        Large,
-        `
+    const missing = part.filter(({ missing }) => missing !== null).map(({ event }) => String(event.position))
+    const fetched = missing.length === 0 ? Effect.succeed([]) : rows(
+      log,
+      Large,
+      `
       SELECT e.position::float8, e.data::text, e.metadata::text
       FROM ${toSql(log.schema)}.events e
       WHERE e.log_id = $1::int4 AND e.position = ANY ($2::text[]::int8[])`,
-        [log.log, missing],
-        `position ${missing[0]} or after it`
-      ),
-      (found) => {
-        const texts = new Map(found.map(([position, data, metadata]) => [position, { data, metadata }]))
-        const events: Array<ArchivedEvent> = []
-        for (const event of part) {
-          const whole = isSmall(event) ? event : { ...event, ...texts.get(event.position) }
-          if (whole.data === undefined || whole.data === null) {
-            return new NotExportable({ row: `position ${event.position}`, problem: "it was removed while it was read" })
-          }
-          events.push(whole as ArchivedEvent)
-        }
-        return Effect.succeed(events)
-      }
+      [log.log, missing],
+      `position ${missing[0]} or after it`
     )
+    return Effect.flatMap(fetched, (found) => {
+      const texts = new Map(found.map(([position, data, metadata]) => [position, { data, metadata }]))
+      const events: Array<ArchivedEvent> = []
+      for (const { event } of part) {
+        const { data, ...whole } = { ...event, ...texts.get(event.position) }
+        if (data === null) {
+          return new NotExportable({ row: `position ${event.position}`, problem: "it was removed while it was read" })
+        }
+        events.push({ ...whole, data })
+      }
+      return Effect.succeed(events)
+    })
   })
 
 const pageStreams = 500

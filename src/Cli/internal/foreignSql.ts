@@ -98,6 +98,3 @@ export const eventsOf =
       }
       return Effect.succeed(events as [ForeignEvent, ...Array<ForeignEvent>])
     })
-
-/** The form of a time that `to_char` writes, of a timestamp in UTC. */
-export const timeFormat = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`

@@ -1,10 +1,11 @@
 import { Effect, Option, Schema, Stream } from "effect"
+import { timeFormat } from "./archivedEvent.ts"
 import * as Json from "./exactJson.ts"
 import type { ForeignError } from "./foreignError.ts"
 import type { ForeignEvent } from "./foreignEvent.ts"
 import { sameNames } from "./foreignRename.ts"
 import * as ForeignSource from "./foreignSource.ts"
-import { decodeRows, eventsOf, failedAt, type ForeignTables, placeOf, requireTable, timeFormat } from "./foreignSql.ts"
+import { decodeRows, eventsOf, failedAt, type ForeignTables, placeOf, requireTable } from "./foreignSql.ts"
 
 const store = "message-db"
 

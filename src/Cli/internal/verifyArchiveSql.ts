@@ -1,6 +1,7 @@
 /** What a log has of the events of an archive: compared in the database, so that no data has to come back. */
 import { Effect } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
+import { timeFormat } from "./archivedEvent.ts"
 import type { LogTables } from "./logSql.ts"
 import { queryPage } from "./verifySql.ts"
 
@@ -30,7 +31,7 @@ export const selectSums = (
       tables,
       `
       SELECT e.event_id::text, e.position::float8, e.stream_id::text, e.stream_version::float8, e.event_type::text,
-        e.schema_version::int4, to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        e.schema_version::int4, to_char(e.recorded_at AT TIME ZONE 'UTC', '${timeFormat}'),
         e.tags::text[], ${sumOf("e.data")}, ${sumOf("e.metadata")}
       FROM {tables}.events e
       WHERE e.log_id = $1::int4 AND e.event_id = ANY ($2::text[]::uuid[])`,
