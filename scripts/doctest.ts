@@ -95,9 +95,13 @@ const pages = files.filter((file) => file.endsWith(".md") && isTyped(file))
 const server = () =>
   Effect.runPromise(Scope.provide(PostgresServer.make({ fsync: true, settings: { full_page_writes: "on" } }), scope))
 let started: ReturnType<typeof server> | undefined
-const problems = await runPages(pages, {
-  database: async () => Effect.runPromise((await (started ??= server())).createDatabase)
-}).finally(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+let problems: ReadonlyArray<string>
+try {
+  const database = async () => Effect.runPromise((await (started ??= server())).createDatabase)
+  problems = await runPages(pages, { database })
+} finally {
+  await Effect.runPromise(Scope.close(scope, Exit.void))
+}
 for (const problem of problems) console.error(problem)
 
 const run = blocks.filter((block) => block.run).length
