@@ -2,7 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Archive from "effect-eventstore/Cli/Archive"
 import { createHash } from "node:crypto"
-import { appendFileSync, cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { gunzipSync, gzipSync } from "node:zlib"
 import * as Manifest from "../../src/Cli/internal/archiveManifest.ts"
@@ -138,6 +138,31 @@ const damages: ReadonlyArray<readonly [name: string, change: Change, tag: string
     "line 5"
   ],
   [
+    "a name with a control character",
+    relined(events, (lines) => lines.with(4, lines[4]!.replace(`"a-`, `"a-\\u001b`)), true),
+    "ArchiveDamaged",
+    "line 5"
+  ],
+  [
+    "more than the manifest says behind what it says",
+    (path) => {
+      const file = join(path, events)
+      const more = gzipSync(Buffer.alloc(100_000, 0x0a))
+      const compressed = Buffer.concat([readFileSync(file), more])
+      writeFileSync(file, compressed)
+      remanifest((fields) => ({
+        ...fields,
+        eventsFiles: fields.eventsFiles.map((file) => ({
+          ...file,
+          compressedBytes: compressed.length,
+          compressedSha256: sums(compressed, compressed).sha256
+        }))
+      }))(path)
+    },
+    "ArchiveDamaged",
+    "has more than the"
+  ],
+  [
     "streams out of order",
     relined(streams, (lines) => lines.toReversed(), true),
     "ArchiveDamaged",
@@ -188,5 +213,12 @@ layer(Databases.layer, { excludeTestServices: true, timeout: "1 minute" })("A da
     Effect.scoped(Effect.gen(function*() {
       const error = yield* Effect.flip(Archive.open(join(yield* directory, "none")))
       assert.deepInclude(error, { _tag: "NotAnArchive", problem: "there is no manifest.json in it" })
+      const path = yield* directory
+      writeFileSync(join(path, "file"), "x")
+      mkdirSync(join(path, manifest))
+      const file = yield* Effect.flip(Archive.open(join(path, "file")))
+      assert.deepInclude(file, { _tag: "NotAnArchive", problem: "it is a file, and an archive is a directory" })
+      const odd = yield* Effect.flip(Archive.open(path))
+      assert.deepInclude(odd, { _tag: "NotAnArchive", problem: "manifest.json in it is a directory" })
     })))
 })

@@ -218,6 +218,9 @@ layer(NodeFileSystem.layer)("An export of KurrentDB", (it) => {
       const error = yield* Effect.flip(Effect.scoped(KurrentDb.make(fixture("nowhere.json"))))
       assert.strictEqual(error._tag, "NoForeignSource")
       assert.match(error.message, /^There is no file .*nowhere\.json$/)
+      const directory = yield* Effect.flip(Effect.scoped(KurrentDb.make(fixture("."))))
+      assert.strictEqual(directory._tag, "NoForeignSource")
+      assert.include(directory.message, "is a directory")
     }))
 
   it.effect("is refused where an object in it is larger than one may be", () =>

@@ -1,5 +1,7 @@
 import { Result, Schema } from "effect"
+import { maxTypeLength } from "../../Event/Event.ts"
 import { EventId } from "../../Event/EventId.ts"
+import { maxLength } from "../../Stream/StreamId.ts"
 import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
 import { isDeeper } from "./jsonNesting.ts"
 
@@ -95,7 +97,14 @@ const Text = (length: number) =>
 /** Deeper values overflow the stack of a database, and PGlite does not survive that: it is lost at 8000. */
 const maxNesting = 5000
 
+/** Characters of data or metadata: a line with both of them, even as texts in which all is escaped, is a string that Node can hold. */
+const maxText = 100 * 1024 * 1024
+
+/** Characters of the longest line that is written. */
+export const maxLine = 4 * maxText + 1024 * 1024
+
 const JsonText = Schema.String.check(
+  Schema.isMaxLength(maxText),
   Schema.makeFilter((text: string) =>
     isDeeper(text, maxNesting)
       ? `is nested deeper than the ${maxNesting} arrays and objects that every database takes`
@@ -103,17 +112,23 @@ const JsonText = Schema.String.check(
   )
 )
 
+/**
+ * A name without control characters, line and paragraph separators, as the rules for names have it. Of these rules one is left
+ * out: which characters there are changes with the version of Unicode, and a backup has to be read by an older program as well.
+ */
+const Name = (length: number) =>
+  Text(length).check(Schema.isPattern(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, { expected: "a text without control characters" }))
+
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 
-// what is printable changes with the version of Unicode, and a backup has to be read by an older program as well
-const StreamName = Text(512).check(Schema.isPattern(/^[^-]+-./s, { expected: "a category, a hyphen and an id" }))
+const StreamName = Name(maxLength).check(Schema.isPattern(/^[^-]+-./u, { expected: "a category, a hyphen and an id" }))
 
 const EventFields = Schema.Struct({
   position: Positive,
   streamId: StreamName,
   streamVersion: Positive,
   eventId: EventId,
-  type: Text(256),
+  type: Name(maxTypeLength),
   schemaVersion: Positive.check(Schema.isLessThanOrEqualTo(32767)),
   recordedAt: Schema.String.check(
     Schema.isPattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, { expected: "a time in UTC with microseconds" }),

@@ -3,7 +3,7 @@ import * as StreamId from "../../Stream/StreamId.ts"
 import { ArchiveDamaged, ArchiveFileFailed, NotAnArchive } from "../ArchiveError.ts"
 import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
 import { makeGunzip, makeSummer, type Sum } from "./archiveGzip.ts"
-import { decodeEvent, decodeStream } from "./archiveLine.ts"
+import { decodeEvent, decodeStream, maxLine } from "./archiveLine.ts"
 import * as Manifest from "./archiveManifest.ts"
 import { makeAdvance, type ProgressOptions } from "./archiveProgress.ts"
 
@@ -21,6 +21,14 @@ export const open = (path: string): Effect.Effect<Archive, NotAnArchive | ReadEr
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const file = (yield* Path.Path).join(path, Manifest.fileName)
+    const kindOf = (path: string) => Effect.option(Effect.map(fs.stat(path), ({ type }) => type))
+    const kind = yield* kindOf(path)
+    if (Option.isSome(kind) && kind.value !== "Directory") {
+      return yield* new NotAnArchive({ path, problem: "it is a file, and an archive is a directory" })
+    }
+    if (Option.contains(yield* kindOf(file), "Directory")) {
+      return yield* new NotAnArchive({ path, problem: `${Manifest.fileName} in it is a directory` })
+    }
     const text = yield* Effect.mapError(
       fs.readFileString(file),
       (cause) =>
@@ -139,24 +147,39 @@ const lines = (
     const gunzip = yield* makeGunzip
     const [compressed, plain] = [makeSummer(), makeSummer()]
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-    let rest = ""
+    let bytes = 0
+    /** The beginning of a line that goes on, in parts: joined anew with each chunk, a long line would take for ever. */
+    let rest: Array<string> = []
+    let restLength = 0
 
     const toLines = (chunks: ReadonlyArray<Uint8Array>) =>
-      Effect.try({
-        try: () => {
-          for (const chunk of chunks) {
-            plain.add(chunk)
-            rest += text.decode(chunk, { stream: true })
+      Effect.gen(function*() {
+        const found: Array<string> = []
+        for (const chunk of chunks) {
+          bytes += chunk.length
+          // what a few bytes unpack to may be without end
+          if (bytes > file.bytes) return yield* damaged(`has more than the ${file.bytes} bytes that were packed`)
+          plain.add(chunk)
+          const whole = yield* Effect.try({
+            try: () => text.decode(chunk, { stream: true }).split("\n"),
+            catch: () => damaged("is not UTF-8")
+          })
+          const next = whole.pop()!
+          if (whole.length > 0) {
+            whole[0] = rest.join("") + whole[0]
+            rest = []
+            restLength = 0
+            for (const line of whole) found.push(line)
           }
-          const whole = rest.split("\n")
-          rest = whole.pop()!
-          return whole
-        },
-        catch: () => damaged("is not UTF-8")
+          if (next !== "") rest.push(next)
+          restLength += next.length
+          if (restLength > maxLine) return yield* damaged(`has a line of more than ${maxLine} characters`)
+        }
+        return found
       })
 
     const finish = Effect.gen(function*() {
-      if (rest !== "") return yield* damaged("ends in the middle of a line")
+      if (rest.length > 0) return yield* damaged("ends in the middle of a line")
       const isSame = (sum: Sum, bytes: number, sha256: string) => sum.bytes === bytes && sum.sha256 === sha256
       if (
         !isSame(compressed.sum(), file.compressedBytes, file.compressedSha256) ||

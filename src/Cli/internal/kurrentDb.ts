@@ -27,6 +27,8 @@ export const make = <E = never>(
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = typeof input === "string" ? input : yield* keep(fs, input)
+    const info = yield* Effect.option(fs.stat(path))
+    if (Option.isSome(info) && info.value.type === "Directory") return yield* noDirectory(path)
     const file = readFile(fs, path, options)
 
     const check = new OrderCheck()
@@ -85,6 +87,13 @@ const keep = <E>(fs: FileSystem.FileSystem, bytes: Stream.Stream<Uint8Array, E>)
     yield* Stream.run(bytes, fs.sink(path))
     return path
   }).pipe(Effect.mapError(failedAt("reading its export")))
+
+const noDirectory = (path: string) =>
+  new NoForeignSource({
+    store,
+    problem: `${path} is a directory, and an export of KurrentDB is a file`,
+    hint: "Name the file that an exporter wrote."
+  })
 
 const readFile = (
   fs: FileSystem.FileSystem,
