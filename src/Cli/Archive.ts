@@ -82,7 +82,7 @@ export type ExportFilter = Exporting.ExportFilter
 
 /**
  * What an export did. `holes` are positions without an event where there should be one, in an export of all of a log: some
- * were removed by hand, and an import closes the holes.
+ * were removed by hand, and an import closes the holes. `emptyCategories` were asked for, and have no event.
  *
  * @category models
  * @since 0.1.0

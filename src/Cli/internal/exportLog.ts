@@ -38,6 +38,8 @@ export interface LogSource extends Source.Source<NotExportable | StoreError> {
   readonly filter: Manifest["filter"]
   /** The positions before the first event, where all of the log is taken: what it has no events of was used and is gone. */
   readonly floor: number | undefined
+  /** Categories that were asked for, and of which the log has no event. */
+  readonly emptyCategories: ReadonlyArray<string>
 }
 
 type SourceError = InvalidInput | NotExportable | StoreError
@@ -58,6 +60,15 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
       recordedFrom: toMillis(recordedFrom),
       recordedUntil: toMillis(recordedUntil)
     }
+    if (
+      selection.recordedFrom !== null && selection.recordedUntil !== null &&
+      selection.recordedFrom >= selection.recordedUntil
+    ) {
+      return yield* new InvalidInput({
+        field: "recordedUntil",
+        problem: `is ${toText(recordedUntil)}, and nothing is before that from ${toText(recordedFrom)} on`
+      })
+    }
     const top = yield* Sql.head(log)
     if (top === undefined) {
       return yield* new InvalidInput({ field: "log", problem: `is ${log.log}, and there is no such log` })
@@ -69,6 +80,9 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
     // newest events that are gone leave a floor above the others: nobody knows what stood before these
     const floor = isAll && first !== null ? top.floor < first ? top.floor : first - 1 : undefined
     const isWhole = isAll && !visibleOnly && (first === null || first === floor! + 1 && last! - first + 1 === count)
+    const emptyCategories = selection.categories === null
+      ? []
+      : yield* Sql.emptyCategories(log, selection.categories, top.head)
     const limits = visibleOnly ? yield* hiddenStreams(log) : undefined
     const all = importable(events(log, span), toEvent, ({ position }) => `position ${position}`)
     return Source.checked({
@@ -92,7 +106,8 @@ export const logSource = (log: LogTables, filter?: ExportFilter): Effect.Effect<
         recordedUntil: toText(recordedUntil),
         visibleOnly
       },
-      floor
+      floor,
+      emptyCategories
     })
   })
 
@@ -175,6 +190,8 @@ export interface Exported {
   readonly holes: ReadonlyArray<Hole>
   /** Positions without an event in all holes. */
   readonly missing: number
+  /** Categories that were asked for, and of which the log has no event: names that nobody writes to, perhaps. */
+  readonly emptyCategories: ReadonlyArray<string>
 }
 
 export const exportLog = (
@@ -207,5 +224,5 @@ export const exportLog = (
         return Effect.as(advance(page.length), page)
       })
     })
-    return { manifest, holes, missing }
+    return { manifest, holes, missing, emptyCategories: source.emptyCategories }
   })

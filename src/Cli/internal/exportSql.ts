@@ -129,6 +129,28 @@ export const count = (log: LogTables, { categories, first, last }: Span) => {
   )
 }
 
+const Name = Schema.Tuple([Schema.String])
+
+/** Which categories have no event up to a position: a probe of the category index for each. */
+export const emptyCategories = (log: LogTables, categories: ReadonlyArray<string>, last: number) =>
+  Effect.map(
+    rows(
+      log,
+      Name,
+      `
+      SELECT c.name
+      FROM unnest($2::text[]) WITH ORDINALITY AS c(name, place)
+      WHERE NOT EXISTS (
+        SELECT FROM ${toSql(log.schema)}.events e
+        WHERE e.log_id = $1::int4 AND split_part(e.stream_id, '-', 1) = c.name AND e.position <= $3::int8
+      )
+      ORDER BY c.place`,
+      [log.log, categories, BigInt(last)],
+      "its categories"
+    ),
+    (found) => found.map(([name]) => name)
+  )
+
 /** Most events that are fetched with one statement. */
 export const pageEvents = 1000
 

@@ -1,7 +1,9 @@
-import { Effect, type Option } from "effect"
+import { DateTime, Effect, type Option } from "effect"
 import { Flag } from "effect/cli"
+import { InvalidInput } from "../../Store/StoreError.ts"
 import type * as Archive from "../Archive.ts"
 import type { OpenLog } from "./logSql.ts"
+import { note } from "./output.ts"
 import { during } from "./progress.ts"
 import { counted, numberOf } from "./table.ts"
 import { timeFlag, timeOf } from "./times.ts"
@@ -30,14 +32,28 @@ interface FilterInput {
 /** What the flags ask for. */
 export const filterOf = (input: FilterInput) =>
   Effect.gen(function*() {
+    const [recordedFrom, recordedUntil] = [yield* timeOf("since", input.since), yield* timeOf("until", input.until)]
+    if (
+      recordedFrom !== undefined && recordedUntil !== undefined && !DateTime.isLessThan(recordedFrom, recordedUntil)
+    ) {
+      return yield* new InvalidInput({ field: "until", problem: "has to be later than since" })
+    }
     const filter: Archive.ExportFilter = {
       categories: input.category.length === 0 ? undefined : input.category,
-      recordedFrom: yield* timeOf("since", input.since),
-      recordedUntil: yield* timeOf("until", input.until),
+      recordedFrom,
+      recordedUntil,
       visibleOnly: input.visibleOnly
     }
     return filter
   })
+
+/** Tells of categories that were asked for and have no event: their names may be wrong. */
+export const noteEmpty = (categories: ReadonlyArray<string>) =>
+  categories.length === 0
+    ? Effect.void
+    : note(
+      `There are no events of the ${categories.length === 1 ? "category" : "categories"} ${categories.join(", ")}.`
+    )
 
 /** Runs what moves events, and shows how far it is. */
 export const moving = <A, E, R>(label: string, work: (options: Archive.Options) => Effect.Effect<A, E, R>) =>

@@ -156,8 +156,11 @@ const openLog = (target: Target) =>
     }))
   )
 
-/** Refuses tables that are missing or older than this program: only `migrate` changes them. */
-const migrated = ({ schema }: Target) =>
+/**
+ * Refuses tables that are missing or older than this program: only `migrate` changes them. Newer ones keep what the store asks of
+ * them; `isExact` refuses these as well, for whoever reads the tables themselves.
+ */
+const migrated = ({ schema }: Target, { isExact }: { readonly isExact: boolean } = { isExact: false }) =>
   Layer.effectDiscard(Effect.gen(function*() {
     const version = yield* status(yield* SqlClient.SqlClient, schema)
     if (version === 0) {
@@ -166,14 +169,19 @@ const migrated = ({ schema }: Target) =>
         "eventstore migrate makes one"
       )
     }
-    if (version < latest) return yield* olderThanThis(version)
+    if (version < latest || isExact && version > latest) return yield* otherThanThis(version)
   }))
 
-const olderThanThis = (version: number) =>
-  noDatabase(
-    `The event store is at migration ${version}, this program needs ${latest}`,
-    "eventstore migrate brings it up to date"
-  )
+const otherThanThis = (version: number) =>
+  version < latest
+    ? noDatabase(
+      `The event store is at migration ${version}, this program needs ${latest}`,
+      "eventstore migrate brings it up to date"
+    )
+    : noDatabase(
+      `The event store is at migration ${version}, this program knows ${latest}`,
+      "update the program"
+    )
 
 /** Makes tables where there are none: what is moved into a log needs no more than a place for it. */
 const prepared = ({ log, schema }: Target) =>
@@ -181,7 +189,7 @@ const prepared = ({ log, schema }: Target) =>
     const sql = yield* SqlClient.SqlClient
     const version = yield* status(sql, schema)
     if (version === 0) yield* migrate(sql, { schema })
-    else if (version < latest) return yield* olderThanThis(version)
+    else if (version !== latest) return yield* otherThanThis(version)
     yield* probe(sql, { schema, log })
   }))
 
@@ -230,7 +238,7 @@ export const withDestination = <A, E, R>(found: Target, effect: Effect.Effect<A,
 export const withTables = <A, E, R>(found: Target, effect: Effect.Effect<A, E, R>) =>
   Effect.provide(
     effect,
-    migrated(found).pipe(
+    migrated(found, { isExact: true }).pipe(
       Layer.provideMerge(openLog(found)),
       Layer.provideMerge(layerClient(found, { create: false })),
       Layer.fresh

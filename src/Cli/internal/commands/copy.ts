@@ -2,8 +2,9 @@ import { Config, Effect, Option, Path } from "effect"
 import { Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
 import { tablesCommand } from "../command.ts"
+import { logSource } from "../exportLog.ts"
 import { OpenLog } from "../logSql.ts"
-import { filterFlags, filterOf, importedText, moving } from "../moving.ts"
+import { filterFlags, filterOf, importedText, moving, noteEmpty } from "../moving.ts"
 import { answer } from "../output.ts"
 import { environment, targetAt, withDestination } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
@@ -64,8 +65,10 @@ export const copy = tablesCommand(
       target,
       Effect.gen(function*() {
         const to = yield* OpenLog
-        const imported = yield* moving("copy", (options) => Archive.copyLog(from, to, { ...filter, ...options }))
+        const source = yield* logSource(from, filter)
+        const imported = yield* moving("copy", (options) => Archive.importFrom(source, to, options))
         yield* answer(imported, (imported) => importedText(imported, to))
+        yield* noteEmpty(source.emptyCategories)
       })
     )
   })

@@ -3,7 +3,7 @@ import { Argument } from "effect/cli"
 import * as Archive from "../../Archive.ts"
 import { tablesCommand } from "../command.ts"
 import { OpenLog } from "../logSql.ts"
-import { filterFlags, filterOf, moving } from "../moving.ts"
+import { filterFlags, filterOf, moving, noteEmpty } from "../moving.ts"
 import { answer, note } from "../output.ts"
 import { counted, numberOf } from "../table.ts"
 
@@ -28,7 +28,7 @@ export const exportCommand = tablesCommand(
     const log = yield* OpenLog
     const path = yield* Path.Path
     const filter = yield* filterOf(input)
-    const { holes, manifest, missing } = yield* moving(
+    const { emptyCategories, holes, manifest, missing } = yield* moving(
       "export",
       (options) => Archive.exportLog(log, path.resolve(directory), { ...filter, ...options })
     )
@@ -48,6 +48,7 @@ export const exportCommand = tablesCommand(
         (events === 0 ? "" : ` (positions ${numberOf(firstPosition!)} to ${numberOf(lastPosition!)})`) +
         ` are in ${directory}, ${counted(bytes, "byte")}.`
     )
+    yield* noteEmpty(emptyCategories)
     if (missing > 0) {
       const first = holes[0]!
       yield* note(
