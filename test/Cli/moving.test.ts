@@ -6,6 +6,8 @@ import { Category, EventStore, PgEventStore } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { appendFileSync, existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import type { OpenLog } from "../../src/Cli/internal/logSql.ts"
+import { foreignText, importedText } from "../../src/Cli/internal/moving.ts"
 import { fill } from "../support/cliShop/shop.ts"
 import { directory, run } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
@@ -35,6 +37,24 @@ const loaded = (name: string) =>
   })
 
 describe("a log that is moved", () => {
+  it("is told of in sentences", () => {
+    const log = { name: "here" } as OpenLog["Service"]
+    const imported = { stored: 1, present: 0, streamsChanged: 0, arePositionsKept: true }
+    assert.strictEqual(importedText(imported, log), "1 event is stored in here, at the position it had.")
+    assert.strictEqual(
+      foreignText({ ...imported, stored: 2000, present: 1, arePositionsKept: false }, log),
+      "2,000 events are stored in here, 1 was there already, in the same order, at new positions."
+    )
+    assert.strictEqual(
+      importedText({ ...imported, stored: 0, present: 1 }, log),
+      "Nothing to do: 1 event is in here already."
+    )
+    assert.strictEqual(
+      importedText({ ...imported, stored: 0, present: 3, streamsChanged: 1 }, log),
+      "0 events are stored in here, 3 were there already; 1 stream changed."
+    )
+  })
+
   it.live("is the same in an archive, in a directory, and in a database again", () =>
     Effect.gen(function*() {
       const url = yield* TestPostgres.url
@@ -71,14 +91,34 @@ describe("a log that is moved", () => {
       yield* run(["export", "second"], { env, cwd })
       yield* run(["export", "third"], { env: { EVENTSTORE_URL: other }, cwd })
       assert.deepStrictEqual(bytesOf(join(cwd, "third")), bytesOf(join(cwd, "second")))
+
+      // tables of a program that does not exist yet
+      yield* on(
+        other,
+        Effect.flatMap(SqlClient.SqlClient, (sql) =>
+          sql`INSERT INTO eventstore.migrations (migration_id, name) VALUES (999, 'later')`)
+      )
+      const newer = yield* Effect.all([
+        run(["export", "fourth"], { env: { EVENTSTORE_URL: other }, cwd }),
+        run(["import", "third"], { env: { EVENTSTORE_URL: other }, cwd })
+      ], { concurrency: 2 })
+      for (const { code, stderr } of newer) {
+        assert.strictEqual(code, 3)
+        assert.include(stderr, "is at migration 999, this program knows")
+      }
     }), 120_000)
 
   it.live("is refused where the archive is damaged, before there is a log", () =>
     Effect.gen(function*() {
       const cwd = yield* directory
       yield* run(["import", "--format", "kurrentdb", fixture("kurrentdb-events.json"), "--dir", "data"], { cwd })
-      const part = yield* run(["export", "part", "--dir", "data", "--category", "account"], { cwd })
+      const args = ["export", "part", "--dir", "data", "--category", "account"]
+      const part = yield* run([...args, "--category", "acount"], { cwd })
       assert.strictEqual(part.code, 0, part.stderr)
+      assert.include(part.stderr, "There are no events of the category acount.")
+      const never = yield* run([...args, "--since", "2026-01-02", "--until", "2026-01-02"], { cwd })
+      assert.strictEqual(never.code, 2)
+      assert.include(never.stderr, "has to be later than since")
       const taken = yield* run(["export", "part", "--dir", "data"], { cwd })
       assert.strictEqual(taken.code, 1)
       assert.include(taken.stderr, "exists already")

@@ -61,7 +61,13 @@ export const moving = <A, E, R>(label: string, work: (options: Archive.Options) 
 
 /** Says what an import of an archive or of a log came to. */
 export const importedText = (imported: Archive.Imported, to: OpenLog["Service"]) =>
-  textOf(imported, to, imported.arePositionsKept ? "at the positions they had" : "at new positions in the same order")
+  textOf(
+    imported,
+    to,
+    imported.arePositionsKept
+      ? imported.stored === 1 ? "at the position it had" : "at the positions they had"
+      : "at new positions in the same order"
+  )
 
 /** Says what an import from another kind of store came to, which has no positions that could be kept. */
 export const foreignText = (imported: Archive.Imported, to: OpenLog["Service"]) =>

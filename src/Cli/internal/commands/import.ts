@@ -157,7 +157,12 @@ const importForeign = (found: Target, foreign: ForeignSource) =>
       (report) => check(foreign, (events) => report(read += events))
     )
     // the positions of the source are none of its own
-    yield* importInto(found, foreign, ({ arePositionsKept: _, ...imported }) => imported, foreignText)
+    yield* importInto(
+      found,
+      foreign,
+      ({ present, stored, streamsChanged }) => ({ stored, present, streamsChanged }),
+      foreignText
+    )
     for (const { count, what } of foreign.passedOver) {
       yield* note(`Passed over: ${numberOf(count)} ${what}.`)
     }
