@@ -1,4 +1,4 @@
-import { Clock, Effect, Option, References, Schedule } from "effect"
+import { Clock, Effect, References, Schedule } from "effect"
 import * as Projection from "../../Projection/Projection.ts"
 import { ProjectionFailed } from "../../Projection/ProjectionError.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
@@ -27,8 +27,6 @@ export interface PreparedRebuild {
   readonly options: RebuildOptions
   /** What is known of the version; `undefined` where nobody ran it yet. */
   readonly own: Projection.Status | undefined
-  /** Another version that is live. */
-  readonly live: Projection.Status | undefined
   /** What has to be agreed to first. */
   readonly question: string | undefined
 }
@@ -67,7 +65,6 @@ export const prepareRebuild = (projection: Projection.Any, options: RebuildOptio
       projection,
       options,
       own,
-      live: live === own ? undefined : live,
       question: isInline && becomesLive
         ? `${subject} is inline: as soon as it is live, only programs that declare it can append. Go on?`
         : undefined
@@ -80,7 +77,7 @@ export interface Rebuilt {
   readonly kind: "projection"
   readonly version: number
   readonly isLive: boolean
-  /** The version that was live before, where that is another one. */
+  /** The version that was live right before, where it took its place. */
   readonly replaced: number | null
   readonly position: number
   readonly handled: number
@@ -104,7 +101,7 @@ const lookEvery = "150 millis"
 
 /** Runs a version in this process until it is ready, and live where that was asked for. */
 export const rebuild = (
-  { live, options, own, projection }: PreparedRebuild
+  { options, own, projection }: PreparedRebuild
 ): Effect.Effect<Rebuilt, unknown, EventStore | Output | Progress> =>
   Effect.gen(function*() {
     const { name, version } = projection.definition
@@ -112,6 +109,7 @@ export const rebuild = (
     const startedAt = clock.currentTimeMillisUnsafe()
     if (own?.status === "failed") yield* Projection.resume(projection)
     let reached = own?.position ?? 0
+    const live = liveBeside(version, yield* Projection.statuses(name))
     // what it needs besides the store is what the application declares, and is there
     const running = Projection.run(projection, {
       partitions: options.partitions,
@@ -121,12 +119,12 @@ export const rebuild = (
       switch: options.isSwitching ? "automatic" : "manual",
       onError: { retry, giveUp: options.isKeepingOn ? "park" : "stop" }
     }).pipe(quietly) as Effect.Effect<never, Projection.RunError, EventStore>
-    const status = yield* during(
+    const { newer, replaced, status } = yield* during(
       { label: `${name} version ${version}`, total: own?.head, done: own?.position },
       (report) =>
         Effect.raceFirst(
           running,
-          watch(projection, options, (position, head) => {
+          watch(projection, options, live, (position, head) => {
             reached = position
             return report(position, head)
           })
@@ -136,7 +134,12 @@ export const rebuild = (
         note(`${name}: stopped at position ${numberOf(reached)}; the same command goes on from there`)
       )
     )
-    const after = yield* Projection.status(projection)
+    if (newer !== undefined) {
+      yield* note(
+        `${name}: version ${newer} went live meanwhile, and stays so; version ${version}, which is older, was built beside it`
+      )
+    }
+    const after = yield* Projection.status(name, { version })
     if (activityOf(after) === "idle") {
       yield* note(
         `${name}: nobody runs version ${version} now: what is appended from here on is handled when a program does`
@@ -147,7 +150,7 @@ export const rebuild = (
       kind: "projection",
       version,
       isLive: status.isLive,
-      replaced: status.isLive && live !== undefined ? live.version : null,
+      replaced: replaced ?? null,
       position: after.position,
       handled: after.handled,
       parkedEvents: after.parkedEvents,
@@ -162,30 +165,50 @@ const quietly = <A, E, R>(running: Effect.Effect<A, E, R>) =>
     (level) => Effect.provideService(running, References.MinimumLogLevel, level === "Info" ? "Fatal" : level)
   )
 
+/** The version that is live, where it is another one. */
+const liveBeside = (version: number, versions: ReadonlyArray<Projection.Status>): number | undefined =>
+  versions.find((other) => other.isLive && other.version !== version)?.version
+
+/** How a rebuild ended. */
+interface Watched {
+  readonly status: Projection.Status
+  /** The version whose place it took. */
+  readonly replaced: number | undefined
+  /** A later version that went live while it was built. */
+  readonly newer: number | undefined
+}
+
 /** Looks until it is done. The database may not answer for a while: who runs it waits for that as well. */
-const watch = (projection: Projection.Any, { isSwitching }: RebuildOptions, report: Report) =>
+const watch = (
+  projection: Projection.Any,
+  { isSwitching }: RebuildOptions,
+  live: number | undefined,
+  report: Report
+) =>
   Effect.gen(function*() {
     const { name, version } = projection.definition
     let isWaiting = false
     const waiting = (error: StoreError) =>
       Effect.suspend(() => {
-        if (isWaiting) return Effect.succeedNone
+        if (isWaiting) return Effect.succeed([])
         isWaiting = true
-        return Effect.as(note(`${name}: waits for the database: ${reasonOf(error)}`), Option.none())
+        return Effect.as(note(`${name}: waits for the database: ${reasonOf(error)}`), [])
       })
+    const ifPassing = <A>(error: StoreError, otherwise: Effect.Effect<A, never, Output>) =>
+      error.isRetryable ? otherwise : Effect.fail(error)
+    // its runner may switch between two looks
+    let before = live
     while (true) {
       yield* Effect.sleep(lookEvery)
-      const seen = yield* Projection.status(projection).pipe(
-        Effect.asSome,
-        Effect.catchTags({
-          // its runner has not made it known yet
-          ProjectionNotFound: () => Effect.succeedNone,
-          StoreError: (error) => error.isRetryable ? waiting(error) : Effect.fail(error)
-        })
+      const versions: ReadonlyArray<Projection.Status> = yield* Effect.catchTag(
+        Projection.statuses(name),
+        "StoreError",
+        (error) => ifPassing(error, waiting(error))
       )
-      if (Option.isNone(seen)) continue
+      const status = versions.find((known) => known.version === version)
+      // its runner has not made it known yet
+      if (status === undefined) continue
       isWaiting = false
-      const status = seen.value
       yield* report(status.position, status.head)
       if (status.status === "failed") {
         return yield* new ProjectionFailed({
@@ -201,15 +224,25 @@ const watch = (projection: Projection.Any, { isSwitching }: RebuildOptions, repo
           `eventstore projections resume ${name} --version ${version} lets it go on`
         )
       }
+      if (!status.isLive) before = liveBeside(version, versions)
       if (status.stage !== "ready") continue
       if (isSwitching && !status.isLive) {
+        // somebody else was faster, with a later one
+        if (before !== undefined && before > version) {
+          return { status, replaced: undefined, newer: before } satisfies Watched
+        }
         // its runner does it by itself where the live one is older, as soon as the two are level
         yield* Projection.switchTo(name, version, { timeout: 0 }).pipe(
-          Effect.catchTag(["VersionBehind", "StoreError"], () => Effect.void)
+          Effect.catchTags({
+            VersionBehind: () => Effect.void,
+            StoreError: (error) => ifPassing(error, Effect.void)
+          })
         )
         continue
       }
-      if (status.isApplied || !(status.isInline && status.isLive)) return status
+      if (status.isApplied || !(status.isInline && status.isLive)) {
+        return { status, replaced: status.isLive ? before : undefined, newer: undefined } satisfies Watched
+      }
     }
   })
 
