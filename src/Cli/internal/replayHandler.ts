@@ -1,4 +1,4 @@
-import { Cause, Clock, Effect, Exit, type FileSystem, Path, Stream } from "effect"
+import { Cause, Clock, Effect, Equal, Exit, type FileSystem, Path, Stream } from "effect"
 import { EventStore } from "../../Store/EventStore.ts"
 import { reasonOf } from "../../Store/StoreError.ts"
 import type * as Category from "../../Stream/Category.ts"
@@ -6,6 +6,7 @@ import { type DecodeError, EventDecodeFailed, UnknownEventType } from "../../Str
 import type { Recorded } from "../../Stream/Recorded.ts"
 import { Park, Retry, Skip, Stop } from "../../Subscription/Delivery.ts"
 import type { AnySubscription } from "../App.ts"
+import { lockFile } from "./fileLock.ts"
 import { OpenLog } from "./logSql.ts"
 import { note, type Output } from "./output.ts"
 import { during, type Progress, type Report } from "./progress.ts"
@@ -87,22 +88,36 @@ export const prepareHandler = (name: string, declared: Handled, options: Handler
     return { name, declared, options, path, checkpoint, isContinued: false } satisfies PreparedHandler
   })
 
-/** Runs the handler over the events, in order, and keeps how far it is in the file. */
+/** Runs the handler over the events, in order, and keeps how far it is in the file, which is nobody else's meanwhile. */
 export const replayHandler = (prepared: PreparedHandler) =>
+  Effect.scoped(Effect.andThen(lockFile(prepared.path), replayLocked(prepared)))
+
+const replayLocked = (prepared: PreparedHandler) =>
   Effect.gen(function*() {
     const { checkpoint: begun, declared, isContinued, name, options, path } = prepared
+    const kept = yield* readCheckpoint(path)
+    if (isContinued ? kept === undefined || !Equal.equals(kept, begun) : kept !== undefined) {
+      return yield* answerIsNo(
+        `Another process ran this meanwhile: ${path} has changed`,
+        "the same command looks at it anew"
+      )
+    }
     const store = yield* EventStore
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
     if (isContinued) yield* note(`${name}: goes on behind position ${numberOf(begun.position)}, by ${path}`)
     let checkpoint = begun
+    // a handler does what cannot be taken back: before, it has to be certain that it can be kept how far it is
+    if (begun.position < begun.to) yield* writeCheckpoint(path, begun)
     let written = begun
     let writtenAt = startedAt
     const write = Effect.suspend(() => {
       if (written === checkpoint) return Effect.void
-      written = checkpoint
-      writtenAt = clock.currentTimeMillisUnsafe()
-      return writeCheckpoint(path, checkpoint)
+      const reached = checkpoint
+      return Effect.map(writeCheckpoint(path, reached), () => {
+        written = reached
+        writtenAt = clock.currentTimeMillisUnsafe()
+      })
     })
     const moveOn = (place: Pick<Recorded<unknown>, "position" | "eventId">, error: string | undefined) =>
       Effect.suspend(() => {
@@ -156,15 +171,22 @@ export const replayHandler = (prepared: PreparedHandler) =>
     yield* during({ label: name, total, done: done() }, (report) =>
       Effect.andThen(events(report), Effect.suspend(() => report(total)))).pipe(
         Effect.onError(() =>
-          Effect.andThen(
-            Effect.catch(write, ({ problem }) =>
-              note(problem)),
-            note(
-              `${name}: stopped behind position ${
-                numberOf(checkpoint.position)
-              }; the same command goes on from there (${path})`
-            )
-          )
+          Effect.matchEffect(write, {
+            onSuccess: () =>
+              note(
+                `${name}: stopped behind position ${
+                  numberOf(checkpoint.position)
+                }; the same command goes on from there (${path})`
+              ),
+            onFailure: ({ problem }) =>
+              note(
+                `${name}: stopped behind position ${
+                  numberOf(checkpoint.position)
+                }. ${problem}; as it stands, the same command begins behind position ${
+                  numberOf(written.position)
+                }, and does again what follows`
+              )
+          })
         )
       )
     yield* removeCheckpoint(path)
