@@ -1,10 +1,14 @@
 import { Effect, Option, Schema } from "effect"
 import * as EventData from "../../Event/EventData.ts"
+import * as EventId from "../../Event/EventId.ts"
 import * as EventMetadata from "../../Event/EventMetadata.ts"
 import * as RawEvent from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
 import { type AppendInput, problemOfIssue } from "./appendInput.ts"
 import { wrongInput } from "./refusal.ts"
+
+/** An event with an id, its own or one that was made for it. */
+export type Identified = EventData.EventData<unknown> & { readonly id: EventId.EventId }
 
 /** Where events go, and what becomes of one before it is stored; it fails with what is wrong with the event. */
 export interface Checked {
@@ -13,7 +17,7 @@ export interface Checked {
   readonly isChecked: boolean
   /** Whether it declares others. */
   readonly isUndeclared: boolean
-  readonly eventOf: (input: AppendInput) => Effect.Effect<EventData.EventData<unknown>, string>
+  readonly eventOf: (input: AppendInput) => Effect.Effect<Identified, string>
 }
 
 /** How events are checked that go to a stream: by its category where that is declared, unless `raw` says otherwise. */
@@ -32,17 +36,22 @@ export const checking = (
     }
     const category = options.categories.find(({ name }) => name === Category.name(stream))
     const carried = (event: unknown, { id, metadata, tags }: AppendInput) =>
-      EventData.make(event, {
-        id,
-        tags,
-        metadata: EventMetadata.merge(options.metadata, metadata ?? EventMetadata.empty)
-      })
+      // with ids that are known here the append can be repeated, whatever became of it
+      Effect.map(id === undefined ? EventId.make : Effect.succeed(id), (id): Identified =>
+        Object.assign(
+          EventData.make(event, {
+            id,
+            tags,
+            metadata: EventMetadata.merge(options.metadata, metadata ?? EventMetadata.empty)
+          }),
+          { id }
+        ))
     if (category === undefined || options.raw) {
       const raw: Checked = {
         stream,
         isChecked: false,
         isUndeclared: category === undefined && options.categories.length > 0,
-        eventOf: (input) => Effect.map(rawOf(input, category), (event) => carried(event, input))
+        eventOf: (input) => Effect.flatMap(rawOf(input, category), (event) => carried(event, input))
       }
       return raw
     }
@@ -56,7 +65,7 @@ export const checking = (
       stream: { ...stream, category } as never,
       isChecked: true,
       isUndeclared: false,
-      eventOf: (input) => Effect.map(typedOf(input, category), (event) => carried(event, input))
+      eventOf: (input) => Effect.flatMap(typedOf(input, category), (event) => carried(event, input))
     }
     return checked
   })

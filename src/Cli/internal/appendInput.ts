@@ -1,6 +1,8 @@
-import { Effect, FileSystem, Schema, SchemaIssue, Stdio, Stream } from "effect"
+import { Effect, FileSystem, Result, Schema, SchemaIssue, Stdio, Stream } from "effect"
 import { EventId } from "../../Event/EventId.ts"
 import { EventMetadata } from "../../Event/EventMetadata.ts"
+import { byteLines } from "./byteLines.ts"
+import { isKept } from "./decimals.ts"
 import { wrongInput } from "./refusal.ts"
 
 /** An event on its way into a log, as somebody wrote it: nothing of it is checked against what an application declares. */
@@ -20,24 +22,26 @@ export type Line =
   | { readonly line: number; readonly bytes: number; readonly input: AppendInput }
   | { readonly line: number; readonly bytes: number; readonly problem: string }
 
-/** The lines of the standard input, each an event. Empty ones are passed over. */
-export const inputLines = Effect.gen(function*() {
-  const stdio = yield* Stdio.Stdio
-  if (yield* stdio.stdinIsTerminal) {
-    return yield* wrongInput(
-      "It is not said what to append",
-      "--type TYPE --data '{...}', or lines of JSON on the standard input: {\"type\": \"Paid\", \"data\": {\"cents\": 100}}"
+/** The lines of the standard input, each an event. Empty ones are passed over; one that is longer than `longest` bytes is the last. */
+export const inputLines = (longest: number) =>
+  Effect.gen(function*() {
+    const stdio = yield* Stdio.Stdio
+    if (yield* stdio.stdinIsTerminal) {
+      return yield* wrongInput(
+        "It is not said what to append",
+        "--type TYPE --data '{...}', or lines of JSON on the standard input: {\"type\": \"Paid\", \"data\": {\"cents\": 100}}"
+      )
+    }
+    return stdio.stdin.pipe(
+      byteLines(longest),
+      Stream.filter(({ text }) => Result.isFailure(text) || text.success.trim() !== ""),
+      Stream.map(({ bytes, line, text }): Line => ({
+        line,
+        bytes,
+        ...(Result.isFailure(text) ? { problem: text.failure } : read(text.success))
+      }))
     )
-  }
-  let line = 0
-  return stdio.stdin.pipe(
-    Stream.decodeText(),
-    Stream.splitLines,
-    Stream.map((text) => ({ text, line: ++line, bytes: Buffer.byteLength(text) })),
-    Stream.filter(({ text }) => text.trim() !== ""),
-    Stream.map(({ bytes, line, text }): Line => ({ line, bytes, ...read(text) }))
-  )
-})
+  })
 
 const read = (text: string): { readonly input: AppendInput } | { readonly problem: string } => {
   const json = parseJson(text)
@@ -46,23 +50,38 @@ const read = (text: string): { readonly input: AppendInput } | { readonly proble
   return decoded._tag === "Success" ? { input: decoded.success } : { problem: problemOfIssue(decoded.failure.issue) }
 }
 
-/** A JSON text from a flag: itself, `@` and a file that has it, or `-` for the standard input. */
-export const jsonArgument = (text: string) =>
+/** A JSON text from a flag, of at most so many bytes: itself, `@` and a file that has it, or `-` for the standard input. */
+export const jsonArgument = (text: string, longest: number) =>
   Effect.gen(function*() {
     const stdio = yield* Stdio.Stdio
     const fs = yield* FileSystem.FileSystem
+    const refuse = (problem: string) =>
+      wrongInput(`--data: ${problem}`, "JSON, as '{\"cents\": 100}', @file, or - for the standard input")
+    const wholeOf = <E, R>(input: Stream.Stream<Uint8Array, E, R>) =>
+      Effect.gen(function*() {
+        const lines: Array<string> = []
+        let bytes = 0
+        yield* Stream.runForEach(byteLines(longest)(input), (read) => {
+          bytes += read.bytes
+          if (bytes > longest) return refuse(`this is longer than ${longest} bytes`)
+          if (Result.isFailure(read.text)) return refuse(`line ${read.line}: ${read.text.failure}`)
+          lines.push(read.text.success)
+          return Effect.void
+        })
+        return lines.join("\n")
+      })
+    const file = text.slice(1)
     const whole = text === "-"
-      ? yield* Stream.mkString(Stream.decodeText(stdio.stdin))
+      ? yield* wholeOf(stdio.stdin)
       : text.startsWith("@")
-      ? yield* Effect.mapError(
-        fs.readFileString(text.slice(1)),
-        () => wrongInput(`The file ${text.slice(1)} cannot be read`)
+      ? yield* Effect.catchTag(
+        wholeOf(fs.stream(file)),
+        "PlatformError",
+        () => Effect.fail(wrongInput(`The file ${file} cannot be read`))
       )
       : text
     const json = parseJson(whole)
-    return "problem" in json
-      ? yield* wrongInput(`--data: ${json.problem}`, "JSON, as '{\"cents\": 100}', @file, or - for the standard input")
-      : json.value
+    return "problem" in json ? yield* refuse(json.problem) : json.value
   })
 
 /** Parses a JSON text; refuses numbers that a program would not keep. */
@@ -71,21 +90,18 @@ const parseJson = (text: string): { readonly value: Schema.Json } | { readonly p
   // what a number was written as is known to its reviver alone
   const reviver = (_: string, value: unknown, context?: { readonly source?: string }) => {
     const source = context?.source
-    if (typeof value === "number" && source !== undefined && isLost(source, value)) lost ??= source
+    if (typeof value === "number" && source !== undefined && !isKept(source, value)) {
+      lost ??= `the number ${source} has more digits than a program keeps, which makes it ${value}: give it as a text`
+    }
     return value
   }
   try {
     const value = JSON.parse(text, reviver)
-    return lost === undefined ? { value } : {
-      problem: `the number ${lost} has more digits than a program keeps, so give it as a text`
-    }
+    return lost === undefined ? { value } : { problem: lost }
   } catch (error) {
     return { problem: `this is no JSON: ${(error as Error).message}` }
   }
 }
-
-const isLost = (source: string, value: number): boolean =>
-  !Number.isFinite(value) || /^-?\d+$/.test(source) && BigInt(source) !== BigInt(value)
 
 /** What does not fit a schema, each part named by its path. */
 export const problemOfIssue = (issue: SchemaIssue.Issue, root = ""): string =>

@@ -19,8 +19,9 @@ export const explain = (error: unknown): Refused | undefined => {
     case "MigrationError":
       return noDatabase(`The migration failed: ${reasonOf(error)}`)
     case "StoreError":
+      return "outcome" in error && error.outcome === "unknown" ? ofUnknownOutcome(ofCause(error)) : ofCause(error)
     case "ForeignReadFailed":
-      return SqlError.isSqlError(error.cause) ? ofDatabase(error.cause) : noDatabase(sentence(reasonOf(error)))
+      return ofCause(error)
     case "PlatformError":
       return answerIsNo(sentence(reasonOf(error)))
     default:
@@ -43,6 +44,19 @@ const hints: { readonly [tag: string]: string | undefined } = {
 
 const hintOf = (error: Error): string | undefined =>
   "hint" in error && typeof error.hint === "string" ? error.hint : undefined
+
+const ofCause = (error: Error): Refused =>
+  SqlError.isSqlError(error.cause) ? ofDatabase(error.cause) : noDatabase(sentence(reasonOf(error)))
+
+/** The connection was lost after something was sent: nobody here knows what became of it. */
+const ofUnknownOutcome = ({ code, problem }: Refused): Refused =>
+  new Refused({
+    problem,
+    code,
+    of: "StoreError",
+    hint: "it may be stored: read the stream before you repeat this",
+    facts: { outcome: "unknown" }
+  })
 
 /** What the database says itself; a lack of privileges and a lack of a server each with what to do. */
 const ofDatabase = (error: SqlError.SqlError): Refused => {

@@ -9,6 +9,10 @@ import { Runtime, Schema } from "effect"
 export class Refused extends Schema.TaggedError<Refused>()("Refused", {
   problem: Schema.String,
   hint: Schema.optionalKey(Schema.String),
+  /** The tag of the error that it tells of, where that is another one. */
+  of: Schema.optionalKey(Schema.String),
+  /** What programs are told besides. */
+  facts: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json)),
   code: Schema.Literals([1, 2, 3])
 }) {
   override readonly [Runtime.errorExitCode] = this.code

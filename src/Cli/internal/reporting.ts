@@ -1,6 +1,7 @@
 import { Cause, Console, Effect, References, Runtime } from "effect"
 import { jsonOf, Output } from "./output.ts"
 import { explain } from "./pgExplaining.ts"
+import type { Refused } from "./refusal.ts"
 import { printable } from "./table.ts"
 
 /** A failure that was said already: all that is left of it is the exit code. */
@@ -28,14 +29,16 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
     if (error instanceof Reported) return yield* Effect.fail(error)
     const { isJson, paint } = yield* Output
     const refusal = explain(error)
-    const { hint, problem } = refusal ?? {
+    const { facts, hint, of, problem }: Partial<Refused> & { readonly problem: string } = refusal ?? {
       problem: `A mistake in this program or in what the application declares: ${messageOf(error)}`,
       hint: "--log-level debug shows where"
     }
     const level = yield* References.MinimumLogLevel
     yield* Console.error(
       isJson
-        ? jsonOf({ error: { tag: tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }) } }, false)
+        ? jsonOf({
+          error: { tag: of ?? tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }), ...facts }
+        }, false)
         : [
           `${paint("red", "error")} ${printable(problem)}`,
           ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${printable(hint)}`])

@@ -1,16 +1,16 @@
-import { Effect, Exit, Option, Result, Stream } from "effect"
+import { Effect, Option, Result, Stream } from "effect"
 import { Argument, Flag } from "effect/cli"
-import type { EventData } from "../../../Event/EventData.ts"
-import { isEventId } from "../../../Event/EventId.ts"
 import type { EventMetadata } from "../../../Event/EventMetadata.ts"
 import { type Appended, EventStore } from "../../../Store/EventStore.ts"
 import * as Category from "../../../Stream/Category.ts"
 import type { ExpectedVersion } from "../../../Stream/ExpectedVersion.ts"
-import { type Checked, checking } from "../appendChecking.ts"
+import { type Checked, checking, type Identified } from "../appendChecking.ts"
 import { type AppendInput, inputLines, jsonArgument, type Line } from "../appendInput.ts"
+import { partly, stored, storedText } from "../appendStoring.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
 import { categoriesOf } from "../declared.ts"
+import { eventIdOf } from "../eventIds.ts"
 import { expected } from "../expected.ts"
 import { answer, note } from "../output.ts"
 import { during } from "../progress.ts"
@@ -72,26 +72,31 @@ export const append = storeCommand(
     })
     const tagged = (event: AppendInput): AppendInput =>
       input.tag.length === 0 ? event : { ...event, tags: [...input.tag, ...event.tags ?? []] }
-    const one = yield* oneEvent(input)
+    const { appendBytes, appendEvents } = store.limits
+    // JSON may take more room as it is written than as it is stored
+    const longest = 2 * appendBytes
+    const one = yield* oneEvent(input, longest)
     const batch = valueOf(input.batch)
     const expectation = input.expected
     if (one !== undefined) {
       if (batch !== undefined) return yield* wrongInput("--batch is for events on the standard input")
       const event = yield* Effect.mapError(checked.eventOf(tagged(one)), (problem) => refuse(problem, checked))
-      return yield* answered(yield* store.append(checked.stream, [event], { expected: expectation }), 1, checked)
+      return yield* answered(yield* stored(store, checked, [event], expectation), 1, checked)
+    }
+    if (batch !== undefined && batch > appendEvents) {
+      return yield* wrongInput(`--batch is at most ${appendEvents}, which is what one append takes`)
     }
     const lines = Stream.map(
-      yield* inputLines,
+      yield* inputLines(longest),
       (line): Line => "input" in line ? { ...line, input: tagged(line.input) } : line
     )
     if (batch !== undefined) {
       const appended = yield* inBatches(store, lines, checked, { batch, expected: expectation })
       return yield* answered(appended.all, appended.count, checked)
     }
-    const { appendBytes, appendEvents } = store.limits
     const taken: Array<Line> = []
     let bytes = 0
-    const isTooMuch = () => taken.length > appendEvents || bytes > 2 * appendBytes
+    const isTooMuch = () => taken.length > appendEvents || bytes > longest
     yield* Stream.runForEachWhile(lines, (line) =>
       Effect.sync(() => {
         taken.push(line)
@@ -109,7 +114,7 @@ export const append = storeCommand(
     const events = yield* eventsOf(taken, checked)
     if (events.length === 0) return yield* wrongInput("There is no event on the standard input")
     return yield* answered(
-      yield* store.append(checked.stream, events, { expected: expectation }),
+      yield* stored(store, checked, events, expectation),
       events.length,
       checked
     )
@@ -128,7 +133,7 @@ interface One {
 }
 
 /** The event that the flags describe; none where the standard input has the events. */
-const oneEvent = ({ data, id, schemaVersion, type }: One) =>
+const oneEvent = ({ data, id, schemaVersion, type }: One, longest: number) =>
   Effect.gen(function*() {
     if (Option.isNone(type)) {
       const alone = Object.entries<Option.Option<unknown>>({ data, id, "schema-version": schemaVersion }).find((
@@ -136,13 +141,11 @@ const oneEvent = ({ data, id, schemaVersion, type }: One) =>
       ) => Option.isSome(given))
       return alone === undefined ? undefined : yield* wrongInput(`--${alone[0]} goes with --type`)
     }
-    const eventId = valueOf(id)
-    if (eventId !== undefined && !isEventId(eventId)) {
-      return yield* wrongInput(`--id ${eventId} is not a lower-case UUID`)
-    }
+    const eventId = Option.isNone(id) ? undefined : eventIdOf(id.value)
+    if (Option.isSome(id) && eventId === undefined) return yield* wrongInput(`--id ${id.value} is no UUID`)
     const event: AppendInput = {
       type: type.value,
-      ...(Option.isNone(data) ? {} : { data: yield* jsonArgument(data.value) }),
+      ...(Option.isNone(data) ? {} : { data: yield* jsonArgument(data.value, longest) }),
       ...(eventId === undefined ? {} : { id: eventId }),
       ...(Option.isNone(schemaVersion) ? {} : { schemaVersion: schemaVersion.value })
     }
@@ -165,7 +168,7 @@ const named = 5
 /** Checks events; refuses all where one does not fit, and names the first few of those. */
 const eventsOf = (lines: ReadonlyArray<Line>, checked: Checked, whole = "it") =>
   Effect.gen(function*() {
-    const events: Array<EventData<unknown>> = []
+    const events: Array<Identified> = []
     const problems: Array<string> = []
     for (const line of lines) {
       const event = "problem" in line ? Result.fail(line.problem) : yield* Effect.result(checked.eventOf(line.input))
@@ -203,18 +206,16 @@ const inBatches = <E, R>(
         Effect.gen(function*() {
           const events = yield* eventsOf(group, checked, "this batch")
           const before = soFar.all
-          const appended = yield* store.append(checked.stream, events, {
-            expected: expected === "any" || before === undefined ? expected : before.version
-          })
+          const expectation = expected === "any" || before === undefined ? expected : before.version
+          const appended = yield* stored(store, checked, events, expectation)
           const { firstPosition, firstVersion } = before ?? appended
           soFar = { count: soFar.count + events.length, all: { ...appended, firstPosition, firstVersion } }
           yield* report(soFar.count)
         })
       ),
-      Effect.onExit((exit) =>
-        Exit.isFailure(exit) && soFar.all !== undefined
-          ? note(`Stored before that: ${counted(soFar.count, "event")}, up to version ${soFar.all.version}`)
-          : Effect.void
+      Effect.mapError((error) => soFar.all === undefined ? error : partly(error, soFar.count, soFar.all.version)),
+      Effect.onInterrupt(() =>
+        soFar.all === undefined ? Effect.void : note(storedText(soFar.count, soFar.all.version))
       ),
       Effect.flatMap(() =>
         soFar.all === undefined
