@@ -117,6 +117,14 @@ export type Provided<R> = [R] extends [never] ? { readonly services?: undefined 
 }
 
 /**
+ * Keys that mean nothing here: a misspelt one would be left aside without a word.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type NoOther<D> = { readonly [K in Exclude<keyof D, keyof Declarations | "services">]: never }
+
+/**
  * Declares an application: what a configuration file exports, and what `Cli.make` and `Cli.run` take.
  *
  * **Example** (`eventstore.config.ts`)
@@ -133,7 +141,9 @@ export type Provided<R> = [R] extends [never] ? { readonly services?: undefined 
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const D extends Declarations>(declarations: D & Provided<Needed<NoInfer<D>>>): App => ({
+export const make = <const D extends Declarations>(
+  declarations: D & Provided<Needed<NoInfer<D>>> & NoOther<NoInfer<D>>
+): App => ({
   ...declarations,
   [TypeId]: TypeId
 })

@@ -1,6 +1,7 @@
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { pathToFileURL } from "node:url"
 import * as App from "../App.ts"
+import { checkDeclared } from "./declared.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
 import { ConfigFile } from "./settings.ts"
 
@@ -39,11 +40,16 @@ const load = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const named = Option.getOrUndefined(yield* ConfigFile)
   const file = named !== undefined ? path.resolve(named) : given === undefined ? yield* find : undefined
-  if (file === undefined) return Application.of({ app: given ?? App.make({}), base: path.resolve("."), file })
+  if (file === undefined) {
+    const app = given ?? App.make({})
+    yield* checkDeclared(app, "The application")
+    return Application.of({ app, base: path.resolve("."), file })
+  }
   if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) {
     return yield* wrongInput(`There is no configuration file ${file}`)
   }
   const app = file.endsWith(".json") ? yield* fromJson(file) : yield* fromModule(file)
+  yield* checkDeclared(app, `The configuration file ${file}`)
   return Application.of({ app, base: path.dirname(file), file })
 })
 

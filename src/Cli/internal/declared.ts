@@ -4,6 +4,51 @@ import type * as Category from "../../Stream/Category.ts"
 import type { AnyDecider, App } from "../App.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
 
+/** All that an application can declare. */
+const keys: { readonly [K in Exclude<keyof App, symbol | `~${string}`>]-?: true } = {
+  url: true,
+  dir: true,
+  schema: true,
+  log: true,
+  categories: true,
+  projections: true,
+  deciders: true,
+  subscriptions: true,
+  processManagers: true,
+  services: true
+}
+
+/**
+ * Refuses what the compiler refuses as well, for configurations that nobody compiled, and names that are declared twice: one
+ * of the two would be left aside without a word.
+ */
+export const checkDeclared = (app: App, subject: string): Effect.Effect<void, Refused> =>
+  Effect.gen(function*() {
+    const other = Object.keys(app).find((key) => !key.startsWith("~") && !Object.hasOwn(keys, key))
+    if (other !== undefined) {
+      return yield* wrongInput(
+        `${subject} declares ${JSON.stringify(other)}, which means nothing`,
+        `App.make takes ${Object.keys(keys).join(", ")}`
+      )
+    }
+    const names: { readonly [what: string]: ReadonlyArray<string> } = {
+      categories: (app.categories ?? []).map(({ name }) => name),
+      projections: (app.projections ?? []).map(({ definition }) => definition.name),
+      deciders: (app.deciders ?? []).map(({ category }) => category.name)
+    }
+    for (const [what, all] of Object.entries(names)) {
+      const twice = all.find((name, i) => all.indexOf(name) < i)
+      if (twice !== undefined) {
+        return yield* wrongInput(
+          what === "deciders"
+            ? `${subject} declares two deciders of the category ${twice}`
+            : `${subject} declares two ${what} of the name ${twice}`,
+          "one of them would never be used"
+        )
+      }
+    }
+  })
+
 /** The categories of which the application knows the events: those it declares, and those of its deciders and process managers. */
 export const categoriesOf = (
   { categories = [], deciders = [], processManagers = [] }: App
