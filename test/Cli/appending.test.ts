@@ -114,13 +114,15 @@ layer(Logs.layer({ postgres: 1, pglite: 1 }), { excludeTestServices: true })("ap
       assert.include(none.stderr, "There is no event on the standard input")
     }))
 
-  it.effect("checks nothing where nothing is declared, or where it is told so", () =>
+  it.effect("refuses a category that is not declared, and checks nothing where it is told so", () =>
     Effect.gen(function*() {
       const file = join(yield* directory, "data.json")
       yield* Effect.promise(() => writeFile(file, "{\"any\": [1, null]}"))
-      const other = yield* append("Postgres", ["parcel-1", "--type", "Sent", "--data", `@${file}`])
+      const typo = yield* append("Postgres", ["crat-1", "--type", "Sent", "--data", `@${file}`])
+      assert.deepStrictEqual([typo.code, typo.stdout], [2, ""])
+      assert.include(typo.stderr, "declares no category crat\nhint  did you mean cart? --raw stores it anyway")
+      const other = yield* append("Postgres", ["parcel-1", "--raw", "--type", "Sent", "--data", `@${file}`])
       assert.strictEqual(other.code, 0)
-      assert.include(other.stderr, "declares no category parcel")
       assert.deepInclude((yield* stored("parcel-1"))[0], { type: "Sent", schemaVersion: 1, data: { any: [1, null] } })
       const raw = ["cart-15", "--raw", "--type", "Added", "--data", "{\"sku\":\"tea\"}"]
       const unsaid = yield* append("Postgres", raw)
@@ -134,10 +136,10 @@ layer(Logs.layer({ postgres: 1, pglite: 1 }), { excludeTestServices: true })("ap
     Effect.gen(function*() {
       const file = join(yield* directory, "data.json")
       yield* Effect.promise(() => writeFile(file, Buffer.from("{\"any\":\n\"\xfc\"}", "latin1")))
-      const wrong = yield* append("Postgres", ["parcel-2", "--type", "Sent", "--data", `@${file}`])
+      const wrong = yield* append("Postgres", ["parcel-2", "--raw", "--type", "Sent", "--data", `@${file}`])
       assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
       assert.include(wrong.stderr, "--data: line 2: this is no UTF-8")
-      const many = yield* append("Postgres", ["parcel-2", "--batch", "10001"])
+      const many = yield* append("Postgres", ["parcel-2", "--raw", "--batch", "10001"])
       assert.strictEqual(many.code, 2)
       assert.include(many.stderr, "--batch is at most 10000")
     }).pipe(Effect.scoped))

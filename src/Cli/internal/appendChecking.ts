@@ -5,6 +5,7 @@ import * as EventMetadata from "../../Event/EventMetadata.ts"
 import * as RawEvent from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
 import { type AppendInput, problemOfIssue } from "./appendInput.ts"
+import { didYouMean } from "./nearest.ts"
 import { wrongInput } from "./refusal.ts"
 
 /** An event with an id, its own or one that was made for it. */
@@ -15,8 +16,6 @@ export interface Checked {
   readonly stream: Category.StreamRef<any, unknown, any>
   /** Whether the application declares the category, so that its events are checked. */
   readonly isChecked: boolean
-  /** Whether it declares others. */
-  readonly isUndeclared: boolean
   readonly eventOf: (input: AppendInput) => Effect.Effect<Identified, string>
 }
 
@@ -35,6 +34,13 @@ export const checking = (
       return yield* wrongInput(`The stream name ${JSON.stringify(streamId)} ${stream.problem}`)
     }
     const category = options.categories.find(({ name }) => name === Category.name(stream))
+    if (category === undefined && options.categories.length > 0 && !options.raw) {
+      const names = options.categories.map(({ name }) => name)
+      return yield* wrongInput(
+        `The application declares no category ${Category.name(stream)}`,
+        `${didYouMean(Category.name(stream), names)} --raw stores it anyway`
+      )
+    }
     const carried = (event: unknown, { id, metadata, tags }: AppendInput) =>
       // with ids that are known here the append can be repeated, whatever became of it
       Effect.map(id === undefined ? EventId.make : Effect.succeed(id), (id): Identified =>
@@ -50,7 +56,6 @@ export const checking = (
       const raw: Checked = {
         stream,
         isChecked: false,
-        isUndeclared: category === undefined && options.categories.length > 0,
         eventOf: (input) => Effect.flatMap(rawOf(input, category), (event) => carried(event, input))
       }
       return raw
@@ -64,7 +69,6 @@ export const checking = (
     const checked: Checked = {
       stream: { ...stream, category } as never,
       isChecked: true,
-      isUndeclared: false,
       eventOf: (input) => Effect.flatMap(typedOf(input, category), (event) => carried(event, input))
     }
     return checked

@@ -2,7 +2,6 @@ import { Effect, Option, Result, Stream } from "effect"
 import { Argument, Flag } from "effect/cli"
 import type { EventMetadata } from "../../../Event/EventMetadata.ts"
 import { type Appended, EventStore } from "../../../Store/EventStore.ts"
-import * as Category from "../../../Stream/Category.ts"
 import type { ExpectedVersion } from "../../../Stream/ExpectedVersion.ts"
 import { type Checked, checking, type Identified } from "../appendChecking.ts"
 import { type AppendInput, inputLines, jsonArgument, type Line } from "../appendInput.ts"
@@ -225,17 +224,17 @@ const inBatches = <E, R>(
     )
   })
 
-const answered = (appended: Appended, events: number, { isChecked, isUndeclared, stream }: Checked) =>
-  Effect.gen(function*() {
-    const { firstPosition, firstVersion, position, version } = appended
-    yield* answer(
-      { streamId: stream.streamId, events, firstVersion, version, firstPosition, position, checked: isChecked },
-      () =>
-        `${stream.streamId}: ${counted(events, "event")}, ${placeOf("version", firstVersion, version)}, ` +
-        placeOf("position", firstPosition, position)
-    )
-    if (isUndeclared) yield* note(`The application declares no category ${Category.name(stream)}: nothing was checked.`)
-  })
+const answered = (
+  { firstPosition, firstVersion, position, version }: Appended,
+  events: number,
+  { isChecked, stream: { streamId } }: Checked
+) =>
+  answer(
+    { streamId, events, firstVersion, version, firstPosition, position, checked: isChecked },
+    () =>
+      `${streamId}: ${counted(events, "event")}, ${placeOf("version", firstVersion, version)}, ` +
+      placeOf("position", firstPosition, position)
+  )
 
 const placeOf = (what: string, first: number, last: number): string =>
   first === last ? `${what} ${last}` : `${what}s ${first} to ${last}`
