@@ -39,7 +39,14 @@ export const parseCondition = (text: string): Condition | string => {
   if (operator === undefined) {
     return `behind the path comes = != < <= > >= ~ and a value, or exists or absent, and not ${JSON.stringify(word)}`
   }
-  const holds = testOf(operator, value!.trim())
+  const wanted = value!.trim()
+  if (wanted === "") return `behind ${operator} comes a value; the empty text is ""`
+  // "=>900" would be the text ">900", which nobody means
+  const extra = operator === "~" ? null : /^[=<>~]+/.exec(wanted)
+  if (extra !== null) {
+    return `there is no ${operator}${extra[0]}: a text that begins with ${extra[0]} is written in quotes`
+  }
+  const holds = testOf(operator, wanted)
   return typeof holds === "string" ? holds : { ...condition, holds }
 }
 
