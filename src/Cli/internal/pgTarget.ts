@@ -29,6 +29,17 @@ export const environment = <A>(
 ): Effect.Effect<Option.Option<A>, Refused> =>
   Effect.mapError(Config.option(of(name)), () => wrongInput(`The environment variable ${name} cannot be read`))
 
+const logOfEnvironment = Effect.flatMap(
+  environment("EVENTSTORE_LOG", Config.String),
+  Option.match({
+    onNone: () => Effect.succeedNone,
+    onSome: (text) =>
+      /^\d+$/.test(text)
+        ? Effect.succeedSome(Number(text))
+        : Effect.fail(wrongInput(`The environment variable EVENTSTORE_LOG is no whole number: ${JSON.stringify(text)}`))
+  })
+)
+
 /** The first that is there. */
 const firstOf = <A>(...options: ReadonlyArray<Option.Option<A>>): Option.Option<A> =>
   options.find(Option.isSome) ?? Option.none()
@@ -55,7 +66,7 @@ export const target = Effect.gen(function*() {
   ]
   const schema = yield* schemaName
   const log = Option.getOrElse(
-    firstOf(yield* Log, yield* environment("EVENTSTORE_LOG", Config.Int), Option.fromNullishOr(app.log)),
+    firstOf(yield* Log, yield* logOfEnvironment, Option.fromNullishOr(app.log)),
     () => 1
   )
   const place = places.find(({ dir, url }) => Option.isSome(url) || Option.isSome(dir))
@@ -108,13 +119,18 @@ export const targetAt = ({ dir, from, log, schema, url }: {
     return { name: name.value, schema, log, at: { kind: "postgres", url: url.value } }
   })
 
-const notAUrl = wrongInput("The URL of the database is none", "postgres://user:password@host:5432/database")
+const notAUrl = wrongInput(
+  "This is no URL of a Postgres database",
+  "postgres://user:password@host:5432/database; in a password such characters as # / @ are percent-encoded: %23 %2F %40"
+)
 
 /** The URL as people may see it; `undefined` where it is not one of Postgres. */
 const nameOf = (url: Redacted.Redacted): string | undefined => {
-  if (!URL.canParse(Redacted.value(url))) return undefined
-  const { host, pathname, protocol } = new URL(Redacted.value(url))
-  return protocol === "postgres:" || protocol === "postgresql:" ? `postgres://${host}${pathname}` : undefined
+  const text = Redacted.value(url)
+  if (!/^postgres(ql)?:\/\//i.test(text) || !URL.canParse(text)) return undefined
+  const { hash, host, pathname } = new URL(text)
+  // a # that was meant for a password makes what stands before it the host
+  return hash === "" ? `postgres://${host}${pathname}` : undefined
 }
 
 const layerPostgres = (url: Redacted.Redacted) =>
