@@ -1,15 +1,13 @@
 /** What the command line shows and changes of projections, which a program runs meanwhile. */
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
-import { EventStore, PgEventStore, PgliteEventStore, Projection } from "effect-eventstore"
+import { Effect, Schedule, Schema } from "effect"
+import { EventStore, PgliteEventStore, Projection } from "effect-eventstore"
+import { SqlClient } from "effect/sql"
 import { join } from "node:path"
+import { looking, storeAt } from "../support/cliShop/logs.ts"
 import { fill, Paid, Payment, Popular, Totals } from "../support/cliShop/shop.ts"
 import { directory, run, terminal } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
-
-const storeOn = (url: string) =>
-  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })), Layer.fresh)
 
 /** Sets aside what is paid for the cart 2, until it is mended. */
 const paying = (isMended: () => boolean, version = 1) =>
@@ -27,12 +25,6 @@ const paying = (isMended: () => boolean, version = 1) =>
     }
   })
 
-/** Looks until something holds. */
-const looking = <R>(holds: Effect.Effect<boolean, any, R>) =>
-  Effect.repeat(Effect.andThen(Effect.sleep("30 millis"), Effect.orElseSucceed(holds, () => false)), {
-    until: (holds) => holds
-  }).pipe(Effect.timeout("20 seconds"))
-
 const isReady = (name: string, version = 1) =>
   looking(Effect.map(Projection.status(name, { version }), ({ stage }) => stage === "ready"))
 
@@ -43,16 +35,18 @@ describe("projections", () => {
       const projections = (...args: ReadonlyArray<string>) =>
         run(["projections", ...args], { env: { EVENTSTORE_URL: url } })
       yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
         yield* fill(3)
         yield* Effect.forkScoped(Projection.run(Totals))
         yield* isReady("totals")
 
-        const [list, status, none, bad, asks] = yield* Effect.all([
+        const [list, status, none, bad, asks, unasked] = yield* Effect.all([
           projections("list", "--json"),
           projections("status", "totals"),
           projections("status", "nothing"),
           projections("status", "totals", "--version", "0"),
-          projections("reset", "totals")
+          projections("reset", "totals"),
+          projections("pause", "totals", "--yes")
         ], { concurrency: 2 })
         assert.deepInclude(list.json[0], {
           name: "totals",
@@ -71,6 +65,7 @@ describe("projections", () => {
         assert.strictEqual(bad.code, 2)
         assert.strictEqual(asks.code, 2)
         assert.include(asks.stderr, "--yes does it without asking")
+        assert.strictEqual(unasked.code, 2)
 
         assert.strictEqual(
           (yield* projections("pause", "totals")).stdout,
@@ -88,13 +83,16 @@ describe("projections", () => {
         assert.strictEqual(parts.code, 0, parts.stderr)
         yield* looking(Effect.map(Projection.status("totals"), ({ partitions }) => partitions.length === 3))
         const before = (yield* Projection.status("totals")).handled
+        // what nobody handled: only an empty read model is without it
+        yield* sql`INSERT INTO totals_v1.carts VALUES ('cart-99', 0, 0)`
         assert.strictEqual((yield* projections("reset", "totals", "--yes")).code, 0)
         yield* looking(Effect.map(Projection.status("totals"), ({ handled, lag }) => lag === 0 && handled === before))
+        assert.deepStrictEqual(yield* sql`SELECT cart FROM totals_v1.carts WHERE cart = 'cart-99'`, [])
 
         const live = yield* projections("drop", "totals", "1", "--yes")
         assert.strictEqual(live.code, 1)
         assert.include(live.stderr, "is live")
-      }).pipe(Effect.scoped, Effect.provide(storeOn(url)))
+      }).pipe(Effect.scoped, Effect.provide(storeAt(url)))
     }), 60_000)
 
   it.live(
@@ -144,7 +142,7 @@ describe("projections", () => {
           assert.strictEqual(again.stdout, "Version 1 of the projection paying was live already\n")
           assert.strictEqual((yield* projections("drop", "paying", "2", "--yes")).code, 0)
           assert.deepStrictEqual((yield* Projection.statuses("paying")).map(({ version }) => version), [1])
-        }).pipe(Effect.scoped, Effect.provide(storeOn(url)))
+        }).pipe(Effect.scoped, Effect.provide(storeAt(url)))
       }),
     60_000
   )

@@ -1,23 +1,11 @@
 /** What the command line shows and changes of subscriptions, timers and snapshots. */
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Option, Redacted, Stream } from "effect"
-import { Delivery, EventStore, PersistentSubscription, PgEventStore } from "effect-eventstore"
-import { join } from "node:path"
-import { Cart, CheckedOut, CheckoutLive, fill, Payment } from "../support/cliShop/shop.ts"
-import { run } from "../support/commandLine.ts"
+import { Duration, Effect, Fiber, Layer, Option, Stream } from "effect"
+import { Delivery, EventStore, PersistentSubscription } from "effect-eventstore"
+import { config, looking, storeAt } from "../support/cliShop/logs.ts"
+import { Cart, CheckedOut, CheckoutLive, fill, Paid, Payment } from "../support/cliShop/shop.ts"
+import { run, terminal } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
-
-const config = join(import.meta.dirname, "..", "support", "cliShop", "eventstore.config.ts")
-
-const storeOn = (url: string) =>
-  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })), Layer.fresh)
-
-/** Looks until something holds. */
-const looking = <R>(holds: Effect.Effect<boolean, any, R>): Effect.Effect<unknown, any, R> =>
-  Effect.repeat(Effect.andThen(Effect.sleep("30 millis"), Effect.orElseSucceed(holds, () => false)), {
-    until: (holds) => holds
-  }).pipe(Effect.timeout("20 seconds"))
 
 const infoOf = (name: string) => Effect.flatMap(PersistentSubscription.info(name), Effect.fromOption)
 
@@ -36,7 +24,7 @@ describe("subscriptions", () => {
           const consumer = yield* Effect.forkScoped(PersistentSubscription.run("mails", {
             from: Payment,
             handle: ({ event: { cart }, position }): Effect.Effect<void, Delivery.Park | Delivery.Retry> =>
-              (cart === "1" || cart === "2") && !handled.includes(-1)
+              cart === "late" || (cart === "1" || cart === "2") && !handled.includes(-1)
                 ? Effect.fail(new Delivery.Park({ reason: `no address for ${cart}` }))
                 : cart === "3"
                 ? Effect.fail(new Delivery.Retry({ after: Duration.hours(1) }))
@@ -79,14 +67,22 @@ describe("subscriptions", () => {
           assert.strictEqual(twice.code, 1)
           assert.include(twice.stderr, "Nothing of the subscription mails waits at position 18")
 
+          // only what was there when it was asked
+          const discarding = yield* terminal(["subscriptions", "discard", "mails"], { env: { EVENTSTORE_URL: url } })
+          yield* discarding.says("Give up all 1 parked event")
+          yield* (yield* EventStore).append(Payment.stream("late"), [new Paid({ cart: "late", cents: 1 })])
+          yield* looking(Effect.map(infoOf("mails"), ({ parked }) => parked === 2))
+          yield* discarding.types("y")
+          yield* discarding.says("1 parked event given up")
+          assert.strictEqual(yield* discarding.ended, 0)
           const discarded = yield* subscriptions("discard", "mails", "--yes")
           assert.strictEqual(discarded.stdout, "1 parked event given up\n")
-          assert.deepInclude(yield* infoOf("mails"), { checkpoint: 30, waiting: 0, inFlight: 0, parked: 0 })
+          assert.deepInclude(yield* infoOf("mails"), { checkpoint: 31, waiting: 0, inFlight: 0, parked: 0 })
 
           assert.strictEqual((yield* subscriptions("remove", "mails", "--yes")).code, 0)
           assert.isTrue(Option.isNone(yield* PersistentSubscription.info("mails")))
           assert.strictEqual((yield* Fiber.await(consumer))._tag, "Failure")
-        }).pipe(Effect.scoped, Effect.provide(storeOn(url)))
+        }).pipe(Effect.scoped, Effect.provide(storeAt(url)))
       }),
     60_000
   )
@@ -98,8 +94,7 @@ describe("timers and snapshots", () => {
     () =>
       Effect.gen(function*() {
         const url = yield* TestPostgres.url
-        const es = (...args: ReadonlyArray<string>) =>
-          run([...args, "--config", config], { env: { EVENTSTORE_URL: url } })
+        const es = (...args: ReadonlyArray<string>) => run([...args, ...config], { env: { EVENTSTORE_URL: url } })
         yield* Effect.gen(function*() {
           yield* fill(2)
           const store = yield* EventStore
@@ -114,7 +109,7 @@ describe("timers and snapshots", () => {
               )
             )
           ))
-        }).pipe(Effect.provide(storeOn(url)))
+        }).pipe(Effect.provide(storeAt(url)))
 
         const timers = yield* es("timers", "list", "--json")
         assert.deepInclude(timers.json[0], { manager: "checkout", process: "9", name: "payment", isOverdue: false })

@@ -10,9 +10,12 @@ import { fill } from "./shop.ts"
 /** What the application declares. */
 export const config = ["--config", join(import.meta.dirname, "eventstore.config.ts")]
 
+/** What another release of it declares: the environment says what is different. */
+export const operated = ["--config", join(import.meta.dirname, "operated.config.ts")]
+
 /** The store in a database, with its tables. */
 export const storeAt = (url: string) =>
-  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })))
+  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })), Layer.fresh)
 
 /** The store in a directory, which is nobody else's as long as this is there. */
 export const storeIn = (dir: string) => PgliteEventStore.layer({ dataDir: dir })
@@ -44,3 +47,9 @@ export class Logs extends Context.Service<Logs, {
       }).pipe(Effect.orDie)
     )
 }
+
+/** Looks until something holds; a failure says that it does not yet. */
+export const looking = <R>(holds: Effect.Effect<boolean, any, R>): Effect.Effect<unknown, any, R> =>
+  Effect.repeat(Effect.andThen(Effect.sleep("30 millis"), Effect.orElseSucceed(holds, () => false)), {
+    until: (holds) => holds
+  }).pipe(Effect.timeout("20 seconds"))

@@ -118,12 +118,12 @@ const lag = storeCommand(
 const changing = <E, R>(
   command: "pause" | "resume" | "reset",
   flags: { readonly yes?: typeof yes },
-  help: { readonly description: string; readonly question?: string; readonly done: string },
+  help: { readonly description: string; readonly question?: (subject: string) => string; readonly done: string },
   change: (name: string, of: Projection.OfVersion) => Effect.Effect<void, E, R>
 ) =>
   storeCommand(
     command,
-    { name, version, yes },
+    { name, version, ...flags },
     {
       description: help.description,
       examples: [
@@ -133,12 +133,12 @@ const changing = <E, R>(
         }
       ]
     },
-    Effect.fnUntraced(function*({ name, version, yes }) {
+    Effect.fnUntraced(function*({ name, version, yes = false }) {
       const before = yield* Projection.status(name, { version: valueOf(version) })
       const subject = `version ${before.version} of the projection ${name}`
       // what it was asked for, whichever is live by then
       const of = { version: before.version }
-      if (help.question !== undefined) yield* confirm(help.question.replace("{subject}", subject), { yes })
+      if (help.question !== undefined) yield* confirm(help.question(subject), { yes })
       yield* change(name, of)
       yield* answer(
         statusJson(yield* Projection.status(name, of)),
@@ -160,7 +160,7 @@ const resume = changing("resume", {}, {
 const reset = changing("reset", { yes }, {
   description:
     "Empties a version and lets it begin anew, in the processes that run it. To keep it readable meanwhile, rebuild it instead.",
-  question: "Empty {subject}, and let it begin anew? What it keeps is gone until it has caught up",
+  question: (subject) => `Empty ${subject}, and let it begin anew? What it keeps is gone until it has caught up`,
   done: "is empty, and begins anew where somebody runs it"
 }, Projection.reset)
 

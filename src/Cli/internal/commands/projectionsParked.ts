@@ -56,48 +56,68 @@ export const parked = storeCommand(
   })
 )
 
-/** What is done with parked events, and how it is told. */
-const changingParked = <E, R>(
-  command: "replay-parked" | "discard-parked",
-  flags: { readonly yes?: typeof yes },
-  help: { readonly description: string; readonly question?: string; readonly done: string },
-  change: (
-    name: string,
-    options: Projection.OfVersion & { readonly keys?: ReadonlyArray<string> | undefined }
-  ) => Effect.Effect<number, E, R>
-) =>
-  storeCommand(
-    command,
-    { name, version, key: keys, ...flags },
-    {
-      description: help.description,
-      examples: [
-        { command: `eventstore projections ${command} totals` },
-        { command: `eventstore projections ${command} totals --key cart-42 --key cart-43` }
-      ]
-    },
-    Effect.fnUntraced(function*({ key, name, version: asked, yes = false }) {
-      const { parkedEvents, version } = yield* Projection.status(name, { version: valueOf(asked) })
-      if (key.some((key) => key === "")) return yield* wrongInput("A key is no empty text")
-      if (help.question !== undefined && parkedEvents > 0) {
-        const which = key.length === 0
-          ? `all that is parked (${counted(parkedEvents, "event")})`
-          : `the parked events of ${key.join(", ")}`
-        yield* confirm(help.question.replace("{which}", which), { yes })
-      }
-      const events = yield* change(name, { version, keys: key.length === 0 ? undefined : key })
-      yield* answer({ name, version, events }, () => `${counted(events, "parked event")} ${help.done}`)
-    })
-  )
+/** Parked events that are meant: of some keys, or of all where none are given. */
+const flags = { name, version, key: keys }
 
-export const replayParked = changingParked("replay-parked", {}, {
-  description: "Lets parked events be handled again, by the processes that run the projection.",
-  done: "to be handled again, where somebody runs it"
-}, Projection.replay)
+const examplesOf = (command: string) => [
+  { command: `eventstore projections ${command} totals` },
+  { command: `eventstore projections ${command} totals --key cart-42 --key cart-43` }
+]
 
-export const discardParked = changingParked("discard-parked", { yes }, {
-  description:
-    "Gives parked events up, and lets their keys go on. The read model lacks what they would have done to it.",
-  question: "Give up {which}, so that the read model will never have them?",
-  done: "given up"
-}, Projection.discard)
+/** The version that is meant, whichever is live later. */
+const versionOf = (name: string, asked: number | undefined, keys: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    if (keys.includes("")) return yield* wrongInput("A key is no empty text")
+    return (yield* Projection.status(name, { version: asked })).version
+  })
+
+export const replayParked = storeCommand(
+  "replay-parked",
+  flags,
+  {
+    description: "Lets parked events be handled again, by the processes that run the projection.",
+    examples: examplesOf("replay-parked")
+  },
+  Effect.fnUntraced(function*({ key, name, version: asked }) {
+    const version = yield* versionOf(name, valueOf(asked), key)
+    const events = yield* Projection.replay(name, { version, keys: key.length === 0 ? undefined : key })
+    yield* answer(
+      { name, version, events },
+      () => `${counted(events, "parked event")} to be handled again, where somebody runs it`
+    )
+  })
+)
+
+export const discardParked = storeCommand(
+  "discard-parked",
+  { ...flags, yes },
+  {
+    description:
+      "Gives parked events up, and lets their keys go on. The read model lacks what they would have done to it.",
+    examples: examplesOf("discard-parked")
+  },
+  Effect.fnUntraced(function*({ key, name, version: asked, yes }) {
+    const version = yield* versionOf(name, valueOf(asked), key)
+    // a key is given up as a whole: of those that are parked while somebody thinks about it, none was agreed to
+    const found = new Set<string>()
+    let count = 0
+    for (const one of key.length === 0 ? [undefined] : new Set(key)) {
+      yield* Stream.runForEach(Projection.parked(name, { version, key: one }), ({ key }) =>
+        Effect.sync(() => {
+          found.add(key)
+          count++
+        }))
+    }
+    let events = 0
+    if (count > 0) {
+      yield* confirm(
+        `Give up ${key.length === 0 ? "all " : ""}${counted(count, "parked event")} of ${
+          key.length === 0 ? counted(found.size, "key") : `the keys ${[...found].join(", ")}`
+        }, so that the read model will never have them?`,
+        { yes }
+      )
+      events = yield* Projection.discard(name, { version, keys: [...found] })
+    }
+    yield* answer({ name, version, events }, () => `${counted(events, "parked event")} given up`)
+  })
+)

@@ -1,11 +1,11 @@
-import { Effect, Option, Stream } from "effect"
+import { Array as Arr, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { isEventId } from "../../../Event/EventId.ts"
 import { EventStore } from "../../../Store/EventStore.ts"
 import * as PersistentSubscription from "../../../Subscription/PersistentSubscription.ts"
 import { SubscriptionNotFound } from "../../../Subscription/SubscriptionError.ts"
 import { group, storeCommand } from "../command.ts"
 import { confirm, yes } from "../confirming.ts"
+import { eventIdOf } from "../eventIds.ts"
 import { answer, answerRows, note, Output } from "../output.ts"
 import { parkedText } from "../parkedText.ts"
 import { answerIsNo, wrongInput } from "../refusal.ts"
@@ -193,12 +193,20 @@ const discard = storeCommand(
   },
   Effect.fnUntraced(function*({ name, yes, ...which }) {
     const filter = filterOf(which)
-    const count = yield* Stream.runCount(PersistentSubscription.parked(name, filter))
-    if (count > 0) {
+    const positions = yield* PersistentSubscription.parked(name, filter).pipe(
+      Stream.map(({ position }) => position),
+      Stream.runCollect
+    )
+    if (positions.length > 0) {
       const all = filter === undefined ? "all " : ""
-      yield* confirm(`Give up ${all}${counted(count, "parked event")} of the subscription ${name}, for good?`, { yes })
+      const subject = `${all}${counted(positions.length, "parked event")} of the subscription ${name}`
+      yield* confirm(`Give up ${subject}, for good?`, { yes })
     }
-    const events = yield* PersistentSubscription.discard(name, filter)
+    // what is parked while somebody thinks about it was not agreed to
+    let events = 0
+    for (const some of Arr.chunksOf(positions, 500)) {
+      events += yield* PersistentSubscription.discard(name, { ...filter, positions: some })
+    }
     yield* answer({ name, events }, () => `${counted(events, "parked event")} given up`)
   })
 )
@@ -225,8 +233,9 @@ const remove = storeCommand(
 const positionOf = (target: string) =>
   Effect.gen(function*() {
     const store = yield* EventStore
-    if (isEventId(target)) {
-      const found = yield* store.readEvent(target)
+    const id = eventIdOf(target)
+    if (id !== undefined) {
+      const found = yield* store.readEvent(id)
       if (Option.isSome(found)) return Number(found.value.position)
       return yield* answerIsNo(`There is no event ${target}, or it is hidden`)
     }
@@ -234,7 +243,7 @@ const positionOf = (target: string) =>
     if (Number.isSafeInteger(position) && position >= 1) return position
     return yield* wrongInput(
       `${JSON.stringify(target)} is neither a position nor the id of an event`,
-      "a position is a whole number from 1, an id a UUID in lower case"
+      "a position is a whole number from 1, an id a UUID"
     )
   })
 
