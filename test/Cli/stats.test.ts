@@ -85,6 +85,15 @@ describe("statistics", () => {
       assert.closeTo(sample.events, 12_000, 1)
       assert.closeTo(sample.types.find(({ name }) => name === "Even")!.events, 6000, 300)
       assert.deepStrictEqual(sample.longest[0], { streamId: "long-1", version: 10_800 })
+      // blocks that lie close together, or are no whole thousands
+      for (const [scan, until] of [[1500, "2026-03-05"], [2800, "2026-03-08"], [7, "2026-03-02"]] as const) {
+        const part = yield* statsOf(tables, { ...options, scan, until: at(until) })
+        assert.deepStrictEqual([part.isSample, part.looked, part.events], [
+          scan < part.to,
+          Math.min(scan, part.to),
+          part.to
+        ])
+      }
       const none = yield* statsOf(tables, { ...options, since: at("2027-01-01T00:00:00Z") })
       assert.deepInclude(none, { events: 0, looked: 0, isSample: false, categories: [], longest: [] })
     }).pipe(Effect.provide(PgliteEventStore.layer())))

@@ -88,7 +88,7 @@ export const statsOf = (tables: LogTables, options: Options) =>
       to,
       events: Math.round(looked * scale),
       looked,
-      isSample: positions < span,
+      isSample: span > options.scan,
       categories: countedOf(names.category, scale),
       types: countedOf(names.type, scale),
       days,
@@ -147,11 +147,12 @@ const groupsOf = (after: number, to: number, scan: number): ReadonlyArray<Readon
       { after: after + i * atOnce, to: Math.min(to, after + (i + 1) * atOnce) }
     ])
   }
-  const count = Math.max(1, Math.ceil(scan / together))
-  const length = Math.min(together, scan)
+  const count = Math.ceil(scan / together)
+  const before = (i: number) => Math.floor(scan * i / count)
+  // what is left out lies between them, so that none has a position of another
   const blocks = Array.from({ length: count }, (_, i): Sql.Block => {
-    const begin = after + Math.floor((span - length) * (count === 1 ? 1 : i / (count - 1)))
-    return { after: begin, to: begin + length }
+    const begin = after + before(i) + Math.floor((span - scan) * (count === 1 ? 1 : i / (count - 1)))
+    return { after: begin, to: begin + before(i + 1) - before(i) }
   })
   const perGroup = atOnce / together
   return Array.from({ length: Math.ceil(count / perGroup) }, (_, i) => blocks.slice(i * perGroup, (i + 1) * perGroup))
