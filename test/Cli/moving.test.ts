@@ -118,7 +118,7 @@ describe("a log that is moved", () => {
       assert.include(part.stderr, "There are no events of the category acount.")
       const never = yield* run([...args, "--since", "2026-01-02", "--until", "2026-01-02"], { cwd })
       assert.strictEqual(never.code, 2)
-      assert.include(never.stderr, "has to be later than since")
+      assert.include(never.stderr, "has to be later than --since")
       const taken = yield* run(["export", "part", "--dir", "data"], { cwd })
       assert.strictEqual(taken.code, 1)
       assert.include(taken.stderr, "exists already")

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime } from "effect"
-import { parseTime } from "../../src/Cli/internal/times.ts"
+import { DateTime, Effect, Option } from "effect"
+import { parseTime, rangeOf } from "../../src/Cli/internal/times.ts"
 
 const now = Date.UTC(2026, 10, 21, 12)
 const read = (text: string) => {
@@ -35,6 +35,17 @@ describe("times", () => {
       "2026-11-14T12:00:00.000Z"
     ])
   })
+
+  it.effect("refuses a range that holds nothing", () =>
+    Effect.gen(function*() {
+      const [earlier, later] = [Option.some("2026-11-20"), Option.some("2026-11-21")]
+      const range = yield* rangeOf({ since: earlier, until: later })
+      assert.isTrue(DateTime.isLessThan(range.since!, range.until!))
+      for (const since of [later, Option.some("2026-11-22")]) {
+        const refused = yield* Effect.flip(rangeOf({ since, until: later }))
+        assert.include(refused.message, "--until 2026-11-21T00:00:00.000Z has to be later than --since")
+      }
+    }))
 
   it("refuses what is no time, and days that no calendar has", () => {
     const wrong = [

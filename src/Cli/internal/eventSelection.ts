@@ -6,7 +6,7 @@ import type { EventFilter } from "../../Stream/EventFilter.ts"
 import { wrongInput } from "./refusal.ts"
 import { valueOf } from "./settings.ts"
 import { asStored, type Showing, type Shown, type ShownEvent } from "./shownEvent.ts"
-import { timeFlag, timeOf } from "./times.ts"
+import { rangeOf, timeFlag } from "./times.ts"
 import { type Condition, fulfils, parseCondition } from "./where.ts"
 
 /** What commands that show events take to know which. */
@@ -91,13 +91,14 @@ export const selectionOf = (given: Given) =>
       conditions.push(condition)
     }
     const categories = [...(target === undefined || stream !== undefined ? [] : [target]), ...given.category]
+    const times = yield* rangeOf(given)
     const filter: EventFilter = {
       types: given.type.length === 0 ? undefined : given.type,
       tags: given.tag.length === 0 ? undefined : given.tag,
       categories: categories.length === 0 ? undefined : categories,
       streamPrefix: prefix,
-      recordedFrom: yield* timeOf("since", given.since),
-      recordedUntil: yield* timeOf("until", given.until)
+      recordedFrom: times.since,
+      recordedUntil: times.until
     }
     const isFiltered = filter.types !== undefined || filter.tags !== undefined || filter.recordedFrom !== undefined ||
       filter.recordedUntil !== undefined

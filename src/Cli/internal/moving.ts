@@ -1,12 +1,11 @@
-import { DateTime, Effect, type Option } from "effect"
+import { Effect, type Option } from "effect"
 import { Flag } from "effect/cli"
-import { InvalidInput } from "../../Store/StoreError.ts"
 import type * as Archive from "../Archive.ts"
 import type { OpenLog } from "./logSql.ts"
 import { note } from "./output.ts"
 import { during } from "./progress.ts"
 import { counted, numberOf } from "./table.ts"
-import { timeFlag, timeOf } from "./times.ts"
+import { rangeOf, timeFlag } from "./times.ts"
 
 /** The flags that say which events are moved. */
 export const filterFlags = {
@@ -32,16 +31,11 @@ interface FilterInput {
 /** What the flags ask for. */
 export const filterOf = (input: FilterInput) =>
   Effect.gen(function*() {
-    const [recordedFrom, recordedUntil] = [yield* timeOf("since", input.since), yield* timeOf("until", input.until)]
-    if (
-      recordedFrom !== undefined && recordedUntil !== undefined && !DateTime.isLessThan(recordedFrom, recordedUntil)
-    ) {
-      return yield* new InvalidInput({ field: "until", problem: "has to be later than since" })
-    }
+    const times = yield* rangeOf(input)
     const filter: Archive.ExportFilter = {
       categories: input.category.length === 0 ? undefined : input.category,
-      recordedFrom,
-      recordedUntil,
+      recordedFrom: times.since,
+      recordedUntil: times.until,
       visibleOnly: input.visibleOnly
     }
     return filter

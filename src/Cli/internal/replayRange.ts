@@ -4,7 +4,7 @@ import { EventStore } from "../../Store/EventStore.ts"
 import type { InvalidInput, StoreError } from "../../Store/StoreError.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
 import { natural } from "./settings.ts"
-import { timeFlag, timeOf } from "./times.ts"
+import { rangeOf, timeFlag } from "./times.ts"
 
 /** The flags that bound what is replayed. */
 export const range = {
@@ -43,8 +43,7 @@ export const readRange = (
     if (Option.isSome(to) && Option.isSome(until)) {
       return yield* wrongInput("--to and --until both say where to end", "give one of them")
     }
-    const begin = yield* timeOf("since", since)
-    const end = yield* timeOf("until", until)
+    const { since: begin, until: end } = yield* rangeOf({ since, until })
     return {
       from: Option.getOrUndefined(from) ?? (begin === undefined ? undefined : yield* positionAt(begin)),
       to: Option.getOrUndefined(to),

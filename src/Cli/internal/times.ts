@@ -31,6 +31,23 @@ export const timeOf = (
       })
   })
 
+/** The times of `--since` and `--until`; refuses a range that holds nothing. */
+export const rangeOf = (given: {
+  readonly since: Option.Option<string>
+  readonly until: Option.Option<string>
+}): Effect.Effect<{ readonly since: DateTime.Utc | undefined; readonly until: DateTime.Utc | undefined }, Refused> =>
+  Effect.gen(function*() {
+    const since = yield* timeOf("since", given.since)
+    const until = yield* timeOf("until", given.until)
+    if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
+      return yield* wrongInput(
+        `--until ${DateTime.formatIso(until)} has to be later than --since ${DateTime.formatIso(since)}`,
+        "it is left out of the range, which would hold nothing"
+      )
+    }
+    return { since, until }
+  })
+
 /**
  * Reads a time: a date of ISO 8601, with or without a time of day and an offset (`2026-11-21`, `2026-11-21T18:30+01:00`; UTC
  * where there is none), `now`, or a length before `now` in milliseconds since 1970 (`2h`, `1 day 12 hours`). `undefined`

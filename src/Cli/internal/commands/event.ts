@@ -1,9 +1,9 @@
 import { DateTime, Effect } from "effect"
 import { Argument, Flag } from "effect/cli"
-import { isEventId } from "../../../Event/EventId.ts"
 import { EventStore } from "../../../Store/EventStore.ts"
 import { type Cause, causesOf, type Followed, followersOf } from "../causation.ts"
 import { storeCommand } from "../command.ts"
+import { eventIdOf } from "../eventIds.ts"
 import { eventBlock, eventLine, headOf } from "../eventLines.ts"
 import * as Json from "../exactJson.ts"
 import { OpenLog } from "../logSql.ts"
@@ -81,11 +81,11 @@ export const event = storeCommand(
 const found = (store: EventStore["Service"], named: string) =>
   Effect.gen(function*() {
     const isPosition = /^\d{1,15}$/.test(named)
-    const id = named.toLowerCase()
-    if (!isPosition && !isEventId(id)) {
+    const id = eventIdOf(named)
+    if (!isPosition && id === undefined) {
       return yield* wrongInput(`${JSON.stringify(named)} is neither the id of an event nor a position`)
     }
-    const shown = isPosition ? yield* eventAt(store, Number(named)) : yield* eventById(store, id as never)
+    const shown = id === undefined ? yield* eventAt(store, Number(named)) : yield* eventById(store, id)
     return shown ?? (yield* answerIsNo(
       isPosition ? `There is no event at position ${named}` : `There is no event ${named}`,
       "or it is hidden: its stream was deleted, truncated or tombstoned"

@@ -10,7 +10,7 @@ import { natural } from "../settings.ts"
 import { type Counted, type Stats, statsOf } from "../stats.ts"
 import type { TableSize } from "../statsSql.ts"
 import { type Column, counted, numberOf, tableText } from "../table.ts"
-import { timeFlag, timeOf } from "../times.ts"
+import { rangeOf, timeFlag } from "../times.ts"
 
 export const stats = storeCommand(
   "stats",
@@ -37,7 +37,8 @@ export const stats = storeCommand(
   },
   Effect.fnUntraced(function*({ limit, scan, since, until }) {
     const log = yield* OpenLog
-    const times = { since: millisOf(yield* timeOf("since", since)), until: millisOf(yield* timeOf("until", until)) }
+    const range = yield* rangeOf({ since, until })
+    const times = { since: millisOf(range.since), until: millisOf(range.until) }
     const stats = yield* during(
       { label: "look through the log", isKept: false },
       (report) => statsOf(log, { ...times, scan, limit, report })
