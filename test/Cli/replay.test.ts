@@ -1,27 +1,22 @@
 /** What the command line runs again: projections, beside the live ones or for a look, and handlers. */
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
-import { EventStore, PgEventStore, PgliteEventStore, Projection } from "effect-eventstore"
+import { Effect } from "effect"
+import { EventStore, PgliteEventStore, Projection } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { looking, operated, storeAt } from "../support/cliShop/logs.ts"
 import { fill, Totals } from "../support/cliShop/shop.ts"
 import { directory, type Options, run, start, terminal } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
-const config = join(import.meta.dirname, "..", "support", "cliShop", "operated.config.ts")
-
-const storeOn = (url: string) =>
-  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })), Layer.fresh)
-
 /** A program with a client and a store on a database. */
 const on = <A, E>(url: string, effect: Effect.Effect<A, E, EventStore | SqlClient.SqlClient>) =>
-  Effect.provide(effect, storeOn(url))
+  Effect.provide(effect, storeAt(url))
 
 /** Runs a command of the shop on a database, in a directory where it may write. */
 const shop = (url: string, cwd: string, env: Options["env"] = {}) => ({
-  args: (...args: ReadonlyArray<string>) => [...args, "--config", config],
+  args: (...args: ReadonlyArray<string>) => [...args, ...operated],
   options: { cwd, env: { EVENTSTORE_URL: url, ...env } }
 })
 
@@ -29,12 +24,6 @@ const command = (url: string, cwd: string, env: Options["env"], ...args: Readonl
   const { args: all, options } = shop(url, cwd, env)
   return run(all(...args), options)
 }
-
-/** Looks until something holds. */
-const looking = <R>(holds: Effect.Effect<boolean, any, R>) =>
-  Effect.repeat(Effect.andThen(Effect.sleep("50 millis"), Effect.orElseSucceed(holds, () => false)), {
-    until: (holds) => holds
-  }).pipe(Effect.timeout("20 seconds"))
 
 /** Looks into a database until something holds. */
 const until = (url: string, holds: Effect.Effect<boolean, any, EventStore | SqlClient.SqlClient>) =>
@@ -85,7 +74,7 @@ describe("a projection that is replayed", () => {
           )
           assert.deepStrictEqual(sum, [{ sum: 20n * 2n * 1850n }])
           assert.isTrue((yield* Projection.status("totals", { version: 2 })).isLive)
-        }).pipe(Effect.scoped, Effect.provide(storeOn(url)))
+        }).pipe(Effect.scoped, Effect.provide(storeAt(url)))
       }),
     60_000
   )
@@ -186,6 +175,7 @@ describe("a projection that is replayed", () => {
       const both = yield* command(url, cwd, { SHOP_BROKEN: "3" }, "replay", "popular", "paying", "--json")
       assert.strictEqual(both.code, 1)
       assert.deepInclude(both.json[0], { name: "popular", isLive: true, handled: 15 })
+      assert.strictEqual(both.json[1].error.tag, "ProjectionFailed")
       assert.match(both.json[1].error.message, /paying failed at position 18: .*cart 3 is broken/)
       // it was mended, and goes on; the other one needs nothing
       const again = yield* command(url, cwd, { SHOP_BROKEN: "4" }, "replay", "paying", "--keep-going", "--json")
@@ -274,7 +264,7 @@ describe("a handler that is replayed", () => {
       yield* Effect.provide(fill(3), PgliteEventStore.layer({ dataDir: join(cwd, "data") }))
       const file = join(cwd, "mails")
       const handle = (...args: ReadonlyArray<string>) =>
-        run(["replay", "writing", "--dir", join(cwd, "data"), "--config", config, "--yes", ...args], {
+        run(["replay", "writing", "--dir", join(cwd, "data"), ...operated, "--yes", ...args], {
           cwd,
           env: { SHOP_MAILS: file, SHOP_BROKEN: "2" }
         })

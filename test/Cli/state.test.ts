@@ -1,19 +1,14 @@
 /** States of streams: as they are, as they were, and how they got there. */
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Duration, Effect, HashMap, Layer, Option, Redacted } from "effect"
-import { PgEventStore, PgliteEventStore } from "effect-eventstore"
+import { DateTime, Duration, Effect, HashMap, Option, Redacted } from "effect"
+import { PgliteEventStore } from "effect-eventstore"
 import { join } from "node:path"
 import { changesOf } from "../../src/Cli/internal/jsonChanges.ts"
 import { plainJson } from "../../src/Cli/internal/plainJson.ts"
+import { config, storeAt } from "../support/cliShop/logs.ts"
 import { fill } from "../support/cliShop/shop.ts"
 import { directory, run } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
-
-const config = join(import.meta.dirname, "..", "support", "cliShop", "eventstore.config.ts")
-
-const storeOn = (url: string) =>
-  PgEventStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })), Layer.fresh)
 
 describe("the state of a stream", () => {
   it.live(
@@ -21,9 +16,9 @@ describe("the state of a stream", () => {
     () =>
       Effect.gen(function*() {
         const url = yield* TestPostgres.url
-        yield* Effect.provide(fill(1), storeOn(url))
+        yield* Effect.provide(fill(1), storeAt(url))
         const state = (...args: ReadonlyArray<string>) =>
-          run(["state", ...args, "--config", config], { env: { EVENTSTORE_URL: url } })
+          run(["state", ...args, ...config], { env: { EVENTSTORE_URL: url } })
 
         const now = yield* state("cart-1", "--json")
         assert.strictEqual(now.code, 0, now.stderr)
@@ -85,7 +80,7 @@ describe("the state of a stream", () => {
     Effect.gen(function*() {
       const cwd = yield* directory
       yield* Effect.provide(fill(1), PgliteEventStore.layer({ dataDir: join(cwd, "data") }))
-      const { lines } = yield* run(["state", "cart-1", "--dir", "data", "--config", config], { cwd })
+      const { lines } = yield* run(["state", "cart-1", "--dir", "data", ...config], { cwd })
       assert.strictEqual(lines[0], "cart-1  at version 5 of 5, position 5")
     }), 60_000)
 

@@ -2,21 +2,15 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Stream } from "effect"
-import { PgEventStore, Projection, SnapshotStore } from "effect-eventstore"
+import { Projection, SnapshotStore } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { join } from "node:path"
+import { config, storeAt } from "../support/cliShop/logs.ts"
 import { Carts, fill, Totals } from "../support/cliShop/shop.ts"
 import { directory, run, terminal } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
-const config = join(import.meta.dirname, "..", "support", "cliShop", "eventstore.config.ts")
-
-const layerOf = (url: string) =>
-  Projection.layer(Totals).pipe(
-    Layer.provideMerge(PgEventStore.layer()),
-    Layer.provideMerge(PgClient.layer({ url: Redacted.make(url) })),
-    Layer.fresh
-  )
+const layerOf = (url: string) => Layer.provideMerge(Projection.layer(Totals), storeAt(url))
 
 /** A log with a read model and snapshots. */
 const prepared = Effect.gen(function*() {
@@ -48,7 +42,7 @@ describe("eventstore verify", () => {
         const url = yield* prepared
         const env = { EVENTSTORE_URL: url }
         const cwd = yield* directory
-        const whole = yield* run(["verify", "--config", config], { env })
+        const whole = yield* run(["verify", ...config], { env })
         assert.strictEqual(whole.code, 0, whole.stdout + whole.stderr)
         assert.include(whole.stdout, "✓ positions: 30 looked at, 0 findings")
         assert.include(whole.stdout, "Nothing is wrong with log 1 of postgres://")
@@ -63,7 +57,7 @@ describe("eventstore verify", () => {
           `UPDATE eventstore.events SET stream_version = 3 WHERE position = 10`,
           `UPDATE eventstore.projection_partitions SET position = 1000`
         )
-        const report = yield* run(["verify", "--config", config, "--archive", join(cwd, "backup"), "--json"], { env })
+        const report = yield* run(["verify", ...config, "--archive", join(cwd, "backup"), "--json"], { env })
         assert.strictEqual(report.code, 1, report.stderr)
         const [{ findings, found }] = report.json
         assert.isAtLeast(found, 6)

@@ -21,7 +21,7 @@ import {
   writeCheckpoint
 } from "./replayCheckpoint.ts"
 import { type AskedRange, positionAt, readRange } from "./replayRange.ts"
-import { counted, numberOf } from "./table.ts"
+import { counted, numberOf, printable } from "./table.ts"
 
 /** A subscription with a handler, as the application declares it. */
 export interface Handled extends AnySubscription {
@@ -214,16 +214,16 @@ export interface HandlerReplayed {
 
 export const handlerText = ({ failed, from, handled, name, position, seconds }: HandlerReplayed): string =>
   [
-    `${name}: ${counted(handled, "event")} of the positions ${numberOf(from)} to ${numberOf(position)} handled in ${
-      seconds.toFixed(1)
-    } s${
+    `${printable(name)}: ${counted(handled, "event")} of the positions ${numberOf(from)} to ${
+      numberOf(position)
+    } handled in ${seconds.toFixed(1)} s${
       failed.count === 0 ?
         "" :
         `, ${counted(failed.count, "event")} passed over${
           failed.count > failed.first.length ? `, of which the first ${failed.first.length} are` : ""
         }:`
     }`,
-    ...failed.first.map(({ error, position }) => `  position ${numberOf(position)}: ${error}`)
+    ...failed.first.map(({ error, position }) => `  position ${numberOf(position)}: ${printable(error)}`)
   ].join("\n")
 
 const isDecodeError = (error: unknown): error is DecodeError =>

@@ -1,13 +1,13 @@
-import { Cause, Console, Effect, Exit, type FileSystem } from "effect"
+import { Console, Effect, Exit, type FileSystem } from "effect"
 import type * as Projection from "../../Projection/Projection.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { App } from "../App.ts"
 import { confirm } from "./confirming.ts"
-import { answer, Output } from "./output.ts"
-import { explain } from "./pgExplaining.ts"
+import { answer, jsonOf, Output } from "./output.ts"
 import type { Progress } from "./progress.ts"
 import { answerIsNo, type Refused, wrongInput } from "./refusal.ts"
 import type { Handled } from "./replayHandler.ts"
+import { failureJson, failureOf, failureText } from "./reporting.ts"
 
 /** What a name means that is to be replayed. */
 export type Replayable =
@@ -65,7 +65,8 @@ export interface Job<A> {
 /** Asks what has to be asked, and runs all of them at once. One that fails does not stop the others. */
 export const runJobs = (jobs: ReadonlyArray<Job<any>>, options: { readonly yes: boolean }) =>
   Effect.gen(function*() {
-    const { isJson, paint } = yield* Output
+    const output = yield* Output
+    const { paint } = output
     for (const { question } of jobs) if (question !== undefined) yield* confirm(question, options)
     const [only] = jobs
     if (jobs.length === 1) {
@@ -77,18 +78,13 @@ export const runJobs = (jobs: ReadonlyArray<Job<any>>, options: { readonly yes: 
       const { name, textOf } = jobs[i]!
       if (Exit.isSuccess(exit)) {
         done.push(exit.value)
-        yield* Console.log(isJson ? JSON.stringify(exit.value) : textOf(exit.value, paint))
+        yield* Console.log(output.isJson ? jsonOf(exit.value, false) : textOf(exit.value, paint))
         continue
       }
-      const refusal = explain(exit.cause)
-      const problem = refusal?.problem ??
-        `a mistake in this program or in what the application declares: ${String(Cause.squash(exit.cause))}`
-      const hint = refusal?.hint
-      yield* isJson
-        ? Console.log(JSON.stringify({ name, error: { message: problem, ...(hint === undefined ? {} : { hint }) } }))
-        : Console.error(
-          [`${paint("red", "error")} ${name}: ${problem}`, ...(hint === undefined ? [] : [`hint  ${hint}`])].join("\n")
-        )
+      const failure = failureOf(exit.cause)
+      yield* output.isJson
+        ? Console.log(jsonOf({ name, ...failureJson(failure) }, false))
+        : Console.error(failureText(failure, output, name))
     }
     if (done.length < jobs.length) return yield* answerIsNo(`${jobs.length - done.length} of ${jobs.length} failed`)
     return done

@@ -27,27 +27,56 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
   Effect.gen(function*() {
     const error = Cause.squash(cause)
     if (error instanceof Reported) return yield* Effect.fail(error)
-    const { isJson, paint } = yield* Output
-    const refusal = explain(error)
-    const { facts, hint, of, problem }: Partial<Refused> & { readonly problem: string } = refusal ?? {
-      problem: `A mistake in this program or in what the application declares: ${messageOf(error)}`,
-      hint: "--log-level debug shows where"
-    }
+    const output = yield* Output
+    const failure = failureOf(cause)
     const level = yield* References.MinimumLogLevel
-    yield* Console.error(
-      isJson
-        ? jsonOf({
-          error: { tag: of ?? tagOf(error), message: problem, ...(hint === undefined ? {} : { hint }), ...facts }
-        }, false)
-        : [
-          `${paint("red", "error")} ${printable(problem)}`,
-          ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${printable(hint)}`])
-        ]
-          .join("\n")
-    )
+    yield* Console.error(output.isJson ? jsonOf(failureJson(failure), false) : failureText(failure, output))
     if (level === "Debug" || level === "Trace" || level === "All") yield* Console.error(Cause.pretty(cause))
-    return yield* Effect.fail(new Reported(refusal?.code ?? 4))
+    return yield* Effect.fail(new Reported(failure.code))
   })
+
+/** What is said of a failure, and the exit code. */
+export interface Failure {
+  readonly tag: string
+  readonly problem: string
+  readonly hint: string | undefined
+  readonly code: number
+  /** What else programs are told. */
+  readonly facts: Refused["facts"] | undefined
+}
+
+/** What is said of a cause: what is not expected is a mistake of a program. */
+export const failureOf = (cause: Cause.Cause<unknown>): Failure => {
+  const error = Cause.squash(cause)
+  const refusal = explain(error)
+  return refusal === undefined
+    ? {
+      tag: tagOf(error),
+      problem: `A mistake in this program or in what the application declares: ${messageOf(error)}`,
+      hint: "--log-level debug shows where",
+      code: 4,
+      facts: undefined
+    }
+    : {
+      tag: refusal.of ?? tagOf(error),
+      problem: refusal.problem,
+      hint: refusal.hint,
+      code: refusal.code,
+      facts: refusal.facts
+    }
+}
+
+/** A failure for programs. */
+export const failureJson = ({ facts, hint, problem, tag }: Failure) => ({
+  error: { tag, message: problem, ...(hint === undefined ? {} : { hint }), ...facts }
+})
+
+/** A failure for people; `subject` is what failed, where there are several. */
+export const failureText = ({ hint, problem }: Failure, { paint }: Output["Service"], subject?: string): string =>
+  [
+    `${paint("red", "error")} ${printable(subject === undefined ? problem : `${subject}: ${problem}`)}`,
+    ...(hint === undefined ? [] : [`${paint("dim", "hint")}  ${printable(hint)}`])
+  ].join("\n")
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message || error.name : String(error)
 
