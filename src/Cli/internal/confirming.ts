@@ -26,7 +26,13 @@ export const confirm = (question: string, options: { readonly yes: boolean }) =>
         "--yes does it without asking"
       )
     }
-    if (!(yield* Prompt.run(Prompt.Confirm({ message: question, initial: false })))) {
+    // Ctrl-C, or the end of the input, is no answer
+    const agreed = yield* Effect.catchTag(
+      Prompt.run(Prompt.Confirm({ message: question, initial: false })),
+      "QuitError",
+      () => Effect.interrupt
+    )
+    if (!agreed) {
       return yield* answerIsNo("Nothing was done")
     }
   })
