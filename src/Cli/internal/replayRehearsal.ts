@@ -6,7 +6,7 @@ import { differenceText } from "./differenceText.ts"
 import { note, Output } from "./output.ts"
 import { during, type Progress } from "./progress.ts"
 import type { Range } from "./replayRange.ts"
-import { counted, numberOf } from "./table.ts"
+import { counted, numberOf, printable } from "./table.ts"
 
 export interface RehearsalOptions {
   readonly range: Range
@@ -32,9 +32,34 @@ export interface Rehearsed {
   /** The name under which it was kept, and the database schema of its tables. */
   readonly kept: string | null
   readonly schema: string | null
-  /** `null` where no version is live. */
+  /** `null` where no version is live, or the live one says nothing yet. */
   readonly difference: Rehearsal.Difference | null
+  /** The live version, where it was not compared. */
+  readonly notCompared: NotCompared | null
 }
+
+/** A live version that is not worth a comparison: it has not come to the end of the log, and does not move. */
+interface NotCompared {
+  readonly version: number
+  readonly is: "failed" | "building"
+  readonly position: number
+  readonly error: string | null
+}
+
+const notComparedOf = (live: Projection.Status | undefined): NotCompared | null =>
+  live === undefined || live.status !== "failed" && live.stage !== "building" ? null : {
+    version: live.version,
+    is: live.status === "failed" ? "failed" : "building",
+    position: live.status === "failed" ? live.errorPosition ?? live.position : live.position,
+    error: live.error
+  }
+
+const notComparedText = ({ error, is, position, version }: NotCompared): string =>
+  `version ${version}, which is live, ${
+    is === "failed"
+      ? `has failed at position ${numberOf(position)}`
+      : `is still built, at position ${numberOf(position)}`
+  }${error === null ? "" : ` (${printable(error)})`}`
 
 /** Builds a projection once more, and compares it with the live one. */
 export const rehearse = (
@@ -46,10 +71,16 @@ export const rehearse = (
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
     const live = (yield* Projection.statuses(name)).find(({ isLive }) => isLive)
-    if (live?.stage === "building") {
+    const isBounded = range.to !== undefined || range.until !== undefined
+    const unready = notComparedOf(live)
+    // who says up to where compares with whatever the live one has
+    const notCompared = isBounded ? null : unready
+    if (unready !== null) {
       yield* note(
-        `${name}: version ${live.version}, which is live, is still being built: it is compared as it stands, at position ${
-          numberOf(live.position)
+        `${name}: ${notComparedText(unready)}: ${
+          isBounded
+            ? "it is compared as it stands"
+            : "the dry run is not compared with it, and goes to the end of the log"
         }`
       )
     }
@@ -67,12 +98,15 @@ export const rehearse = (
           const rehearsal = yield* Rehearsal.make(projection, {
             name: keep,
             from: range.from,
-            to: range.to,
+            // one that was kept goes on to where it was to go
+            to: range.to ??
+              (before === undefined ? notCompared === null ? undefined : live?.head : before.to ?? undefined),
             until: range.until,
             batch,
             giveUp: isKeepingOn ? "park" : "stop",
             onProgress
           })
+          if (notCompared !== null) return [rehearsal, null] as const
           const difference = yield* rehearsal.difference({ ignore, limit: rows, onProgress }).pipe(
             // nobody ran it yet
             Effect.catchTag("ProjectionNotFound", () => Effect.succeed(null))
@@ -100,19 +134,22 @@ export const rehearse = (
       seconds: (clock.currentTimeMillisUnsafe() - startedAt) / 1000,
       kept: keep ?? null,
       schema: keep === undefined ? null : rehearsal.schema,
-      difference
+      difference,
+      notCompared
     } satisfies Rehearsed
   })) as Effect.Effect<Rehearsed, unknown, EventStore | Output | Progress>
 
 export const rehearsedText = (
-  { difference, handled, kept, name, parkedEvents, position, schema, seconds, version }: Rehearsed,
+  { difference, handled, kept, name, notCompared, parkedEvents, position, schema, seconds, version }: Rehearsed,
   paint: Output["Service"]["paint"]
 ): string =>
   [
     difference === null
-      ? `${name}: version ${version} built anew to position ${
-        numberOf(position)
-      }; no version is live to compare it with`
+      ? `${name}: version ${version} built anew to position ${numberOf(position)}; ${
+        notCompared === null
+          ? "no version is live to compare it with"
+          : `${notComparedText(notCompared)}, and is not compared; --to compares up to a position`
+      }`
       : differenceText(difference, paint),
     paint(
       "dim",
