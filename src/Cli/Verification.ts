@@ -41,7 +41,7 @@ import { checkVersions } from "./internal/verifyVersions.ts"
  * - `checkpoints`: readers stand within the log, and what they keep of events is of events that there are
  * - `snapshots`: they were taken at events that are there, and say what a fresh fold says
  * - `projections`: the live version of each that is given keeps what a fresh one would
- * - `archive`: all that is in an archive is in the log, byte by byte
+ * - `archive`: all that is in an archive is in the log, byte by byte, and the archive is whole
  *
  * @category models
  * @since 0.1.0
@@ -149,7 +149,8 @@ export const Kind = Schema.Literals([
   "ProjectionDiffers",
   "ProjectionUnbuildable",
   "ArchivedMissing",
-  "ArchivedDiffers"
+  "ArchivedDiffers",
+  "ArchiveDamaged"
 ])
 
 /**

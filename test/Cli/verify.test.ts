@@ -1,7 +1,9 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Stream } from "effect"
 import { EventStore, PgEventStore, PgliteEventStore } from "effect-eventstore"
+import { ArchiveDamaged } from "effect-eventstore/Cli/ArchiveError"
+import * as Verification from "effect-eventstore/Cli/Verification"
 import * as TestPostgres from "../support/TestPostgres.ts"
 import { afterDamage, archive, type Archived, fill, linesOf, verify } from "./verifyLog.ts"
 
@@ -409,6 +411,17 @@ for (const [name, store] of Object.entries(stores)) {
         Effect.gen(function*() {
           const report = yield* verify(yield* Log)
           assert.deepStrictEqual(linesOf(report), [])
+        }))
+
+      it.effect("names an archive that is damaged, with all that the other checks say", () =>
+        Effect.gen(function*() {
+          const { archive, ...log } = yield* Log
+          const problem = "does not have the checksum that it was written with"
+          const broken = new ArchiveDamaged({ path: "/backup", file: "streams.jsonl.gz", problem })
+          const report = yield* verify({ ...log, archive: { ...archive, streams: Stream.fail(broken) } })
+          assert.deepStrictEqual(linesOf(report), ["archive ArchiveDamaged object=streams.jsonl.gz"])
+          assert.include(report.findings[0]!.message, problem)
+          assert.lengthOf(report.checks, Verification.CheckName.literals.length)
         }))
 
       for (const [what, { damage, found }] of Object.entries(damages)) {

@@ -14,6 +14,7 @@ import {
   Snapshot
 } from "effect-eventstore"
 import * as Archive from "effect-eventstore/Cli/Archive"
+import type { ArchiveDamaged } from "effect-eventstore/Cli/ArchiveError"
 import * as Verification from "effect-eventstore/Cli/Verification"
 import { SqlClient } from "effect/sql"
 import { inStore, until } from "../../src/Testing/internal/consuming.ts"
@@ -202,7 +203,7 @@ export const archive = (log: OpenedStore): Effect.Effect<Archive.Source, unknown
   })
 
 export interface Archived extends OpenedStore {
-  readonly archive: Archive.Source
+  readonly archive: Archive.Source<ArchiveDamaged>
 }
 
 export const verify = (log: Archived, checks?: ReadonlyArray<Verification.CheckName>) =>

@@ -1,6 +1,7 @@
 import { Effect, Equal, Stream } from "effect"
 import { createHash } from "node:crypto"
 import type { StoreError } from "../../Store/StoreError.ts"
+import { ArchiveDamaged } from "../ArchiveError.ts"
 import type { Step } from "../Verification.ts"
 import type { ArchivedEvent, ArchivedStream } from "./archivedEvent.ts"
 import type { Source } from "./importSource.ts"
@@ -12,7 +13,7 @@ const streamsAtATime = 500
 
 /**
  * All that an archive has is in the log as it is there, byte by byte: the only check that sees an event changed into another
- * one that is as good. What came since is none of its business.
+ * one that is as good. What came since is none of its business. An archive that is damaged is a finding, and ends the check.
  */
 export const checkArchive =
   <E, R>(source: Source<E, R> | undefined) =>
@@ -77,8 +78,20 @@ export const checkArchive =
       ),
       Stream.flattenArray
     )
-    return Stream.concat(events, streams)
+    return Stream.concat(events, streams).pipe(
+      // the log is whole all the same: what the other checks found is to be told
+      Stream.catch((error) =>
+        error instanceof ArchiveDamaged ? Stream.fromIterable(steps([damaged(error)])) : Stream.fail(error)
+      )
+    )
   }
+
+const damaged = ({ file, line, message }: ArchiveDamaged): Told =>
+  tell(
+    "ArchiveDamaged",
+    { object: line === undefined ? file : `${file}, line ${line}` },
+    `${message}; nothing behind that was compared`
+  )
 
 const nameOf = ({ eventId, position, streamId, streamVersion }: ArchivedEvent): string =>
   `Event ${streamVersion} of stream ${streamId} (position ${position}, id ${eventId})`
