@@ -4,16 +4,17 @@ import type { EventStore } from "../../../Store/EventStore.ts"
 import * as Archive from "../../Archive.ts"
 import * as Verification from "../../Verification.ts"
 import { Application } from "../application.ts"
-import { storeCommand } from "../command.ts"
+import { applicationCommand } from "../command.ts"
 import { categoriesOf } from "../declared.ts"
 import { OpenLog } from "../logSql.ts"
 import { answer, Output } from "../output.ts"
+import { withStore } from "../pgTarget.ts"
 import { during, say } from "../progress.ts"
 import { Reported } from "../reporting.ts"
 import { natural } from "../settings.ts"
 import { counted, numberOf, printable } from "../table.ts"
 
-export const verify = storeCommand(
+export const verify = applicationCommand(
   "verify",
   {
     check: Flag.Literals("check", Verification.CheckName.literals).pipe(
@@ -45,11 +46,22 @@ export const verify = storeCommand(
     ]
   },
   Effect.fnUntraced(function*({ archive, check, limit }) {
+    const path = yield* Path.Path
+    // before the log: what cannot be compared with is known before anything was looked at
+    const opened = Option.isNone(archive) ? undefined : yield* Archive.open(path.resolve(archive.value))
+    yield* withStore(verifyLog({ opened, check, limit }))
+  })
+)
+
+const verifyLog = ({ check, limit, opened }: {
+  readonly opened: Archive.Archive | undefined
+  readonly check: ReadonlyArray<Verification.CheckName>
+  readonly limit: number
+}) =>
+  Effect.gen(function*() {
     const { app } = yield* Application
     const tables = yield* OpenLog
     const { isJson, paint } = yield* Output
-    const path = yield* Path.Path
-    const opened = Option.isNone(archive) ? undefined : yield* Archive.open(path.resolve(archive.value))
     const steps = Verification.run({
       tables,
       checks: check.length === 0 ? undefined : check,
@@ -73,7 +85,10 @@ export const verify = storeCommand(
             const { finding } = step
             if (told++ >= limit) return Effect.void
             if (isJson) findings.push(finding)
-            return tell(`${paint("red", "✗")} ${finding.check}: ${printable(finding.message)}`)
+            return tell([
+              `${paint("red", "✗")} ${finding.check}: ${printable(finding.message)}`,
+              ...valueLines(finding, paint)
+            ].join("\n"))
           }
           case "Checked":
             told = 0
@@ -92,7 +107,6 @@ export const verify = storeCommand(
         : paint("red", `${counted(found, "finding")} in log ${tables.log} of ${tables.name}.`))
     if (found > 0) return yield* Effect.fail(new Reported(1))
   })
-)
 
 const summaryText = (
   { check, found, looked, skipped }: Verification.Summary,
@@ -104,5 +118,37 @@ const summaryText = (
     `${counted(found, "finding")}${found > limit ? `, of which ${limit} are told` : ""}`,
     ...skipped.map(({ count, reason }) =>
       paint("dim", `  ${count === 0 ? "not done" : `${numberOf(count)} passed over`}: ${printable(reason)}`)
-    )
+    ),
+    ...(found === 0 ? [] : [`  ${paint("dim", "hint")}  ${hints[check]}`])
   ].join("\n")
+
+/** The two that a finding compares, as far as a line has room for them. */
+const valueLines = ({ actual, expected }: Verification.Finding, paint: Output["Service"]["paint"]) => {
+  const line = (label: string, value: unknown) => {
+    const text = printable(JSON.stringify(value))
+    return paint("dim", `    ${label}  ${text.length > most ? `${text.slice(0, most)}...` : text}`)
+  }
+  return [
+    ...(actual === undefined ? [] : [line("is       ", actual)]),
+    ...(expected === undefined ? [] : [line("should be", expected)])
+  ]
+}
+
+/** Characters of a value that are shown; `--json` has all of them. */
+const most = 160
+
+const restore = "import an archive of the log, or restore a backup, into another log"
+
+/** What to do where a check finds something. */
+const hints: { readonly [check in Verification.CheckName]: string } = {
+  defences: "eventstore doctor says more; put back what is missing before anything else is written",
+  positions: restore,
+  versions: restore,
+  events: `declare in the categories what they lack, or ${restore}`,
+  streams: restore,
+  checkpoints: "eventstore projections reset NAME, then eventstore replay NAME; of a restored log see the guide",
+  snapshots: "eventstore snapshots drop --category NAME removes them; they are taken anew",
+  projections:
+    "eventstore projections reset NAME, then eventstore replay NAME; after a change of its code raise its version",
+  archive: `take another copy of an archive that is damaged; what the log lacks, ${restore}`
+}
