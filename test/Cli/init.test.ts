@@ -102,16 +102,20 @@ describe("init", { timeout: 90_000 }, () => {
       assert.isTrue(manifest.startsWith("{\n\t\"name\": \"mine\",\n\t\"scripts\": {\n\t\t\"start\": \"node mine.js\","))
       assert.include(manifest, "\t\t\"effect-eventstore\": \"file:../x.tgz\",")
       assert.strictEqual(JSON.parse(manifest).type, "module")
-      assert.strictEqual(read(temp, ".gitignore"), "*.log\nnode_modules\ndata/\n")
+      assert.strictEqual(read(temp, ".gitignore"), "*.log\nnode_modules\ndata/\n*.checkpoint.json\n")
       assert.strictEqual(read(temp, "tsconfig.json"), "{}")
       assert.strictEqual(read(temp, "README.md"), "mine")
 
       writeFileSync(join(temp, "src", "main.ts"), "// mine")
-      const again = yield* run(["init"], { cwd: temp })
+      const kept = yield* run(["init", "--yes"], { cwd: temp })
+      assert.strictEqual(kept.code, 0, kept.stderr)
+      assert.match(kept.stdout, /src\/main.ts +kept[^]*--overwrite writes them anew/)
+      assert.strictEqual(read(temp, "src", "main.ts"), "// mine")
+      const again = yield* run(["init", "--overwrite"], { cwd: temp })
       assert.strictEqual(again.code, 2)
       assert.include(again.stderr, "Overwrite src/main.ts?")
       assert.strictEqual(read(temp, "src", "main.ts"), "// mine")
-      const told = yield* run(["init", "--yes", "--json"], { cwd: temp })
+      const told = yield* run(["init", "--overwrite", "--yes", "--json"], { cwd: temp })
       const overwritten = told.json[0].files.filter((file: { readonly action: string }) =>
         file.action === "overwritten"
       )
@@ -159,7 +163,7 @@ describe("init", { timeout: 90_000 }, () => {
       assert.strictEqual(yield* first.ended, 0, first.screen())
       assert.include(read(temp, "src", "events.ts"), "Category.make(\"cart\"")
 
-      const second = yield* terminal(["init", "--name", "order"], { cwd: temp })
+      const second = yield* terminal(["init", "--name", "order", "--overwrite"], { cwd: temp })
       yield* second.says("Overwrite src/events.ts")
       yield* second.types("n")
       assert.strictEqual(yield* second.ended, 1, second.screen())

@@ -23,11 +23,13 @@ export interface Project {
   readonly thing: string
   /** Where this package comes from; `undefined` where that is found out. */
   readonly spec: string | undefined
-  /** Whether files that are there are overwritten without asking. */
+  /** Whether sources that are there are overwritten; else they are kept. */
+  readonly overwrite: boolean
+  /** Whether that is done without asking. */
   readonly yes: boolean
 }
 
-/** Writes a project: all of its files, or none. What is there already is only overwritten where somebody says so. */
+/** Writes a project: all of its files, or none. What is there already is kept, unless somebody says otherwise. */
 export const scaffold = (project: Project) =>
   Effect.gen(function*() {
     const planned = yield* plan(project)
@@ -37,7 +39,7 @@ export const scaffold = (project: Project) =>
     return planned.map(({ action, path }) => ({ path, action }))
   })
 
-const plan = ({ directory, spec, thing }: Project) =>
+const plan = ({ directory, overwrite, spec, thing }: Project) =>
   Effect.gen(function*() {
     const path = yield* Path.Path
     const fs = yield* FileSystem.FileSystem
@@ -56,7 +58,8 @@ const plan = ({ directory, spec, thing }: Project) =>
       planned(".gitignore", gitignore, withLines(gitignore, ignored), "extended"),
       ...(yield* Effect.forEach(
         Object.entries(sources(names)),
-        ([file, text]) => Effect.map(read(file), (before) => planned(file, before, text, "overwritten"))
+        ([file, text]) =>
+          Effect.map(read(file), (before) => planned(file, before, text, overwrite ? "overwritten" : "kept"))
       )),
       planned("README.md", yield* read("README.md"), readme(title, names), "kept")
     ]

@@ -20,7 +20,7 @@ export const tsconfig = `{
 `
 
 /** What does not belong into a repository; a list that is there gets what it lacks. */
-export const ignored = ["node_modules/", "data/"]
+export const ignored = ["node_modules/", "data/", "*.checkpoint.json"]
 
 /** What to type next; one that is there is left as it is. */
 export const readme = (title: string, { name, projection }: Names) =>

@@ -1,7 +1,7 @@
 import { Effect, Option, Path } from "effect"
 import { Argument, Flag, Prompt, TerminalCapabilities } from "effect/cli"
 import { plainCommand } from "../command.ts"
-import { yes } from "../confirming.ts"
+import { asking, yes } from "../confirming.ts"
 import { answer, Output } from "../output.ts"
 import { wrongInput } from "../refusal.ts"
 import { type Action, scaffold } from "../scaffold.ts"
@@ -27,12 +27,16 @@ export const init = plainCommand(
       ),
       Flag.optional
     ),
+    overwrite: Flag.Boolean("overwrite").pipe(
+      Flag.withDescription("Overwrite sources that are there already, after a question; else they are kept"),
+      Flag.withDefault(false)
+    ),
     yes
   },
   {
     description:
       "Makes a small project that runs: events, rules, a read model, a test, and what the command line has to " +
-      "know of them. In a directory that has a package.json it adds what is missing.",
+      "know of them. In a directory that has files already it adds what is missing.",
     examples: [
       { command: "eventstore init shop" },
       { command: "eventstore init --name cart", description: "here, and about carts" },
@@ -50,6 +54,7 @@ export const init = plainCommand(
       directory,
       thing,
       spec: spec === undefined ? undefined : specFrom(path, spec, directory),
+      overwrite: input.overwrite,
       yes: input.yes
     })
     const from = path.relative(path.resolve("."), directory)
@@ -72,6 +77,9 @@ export const init = plainCommand(
             "Your tsconfig.json is kept: the files need \"allowImportingTsExtensions\", \"noEmit\" and \"nodenext\" in it."
           ]
           : []),
+        ...(files.some(({ action, path }) => action === "kept" && path.endsWith(".ts"))
+          ? ["", "Your sources are kept; --overwrite writes them anew."]
+          : []),
         "",
         "Next:",
         ...next.map((command) => `  ${output.paint("cyan", command)}`)
@@ -92,7 +100,7 @@ const askForThing = Effect.gen(function*() {
   const { isJson } = yield* Output
   const { canPrompt } = yield* TerminalCapabilities.TerminalCapabilities
   if (!canPrompt || isJson) return "order"
-  return yield* Prompt.run(Prompt.String({
+  return yield* asking(Prompt.String({
     message: "What is it about? The name of one of them:",
     default: "order",
     validate: (name) => {
