@@ -2,9 +2,23 @@ import { CliError } from "effect/cli"
 import { SqlError } from "effect/sql"
 import { reasonOf } from "../../Store/StoreError.ts"
 import { answerIsNo, noDatabase, Refused, wrongInput } from "./refusal.ts"
+import { inOneLine } from "./table.ts"
 
 /** What the command line says of a failure: with an exit code, and never a stack trace. `undefined`: a mistake of ours. */
 export const explain = (error: unknown): Refused | undefined => {
+  const refusal = explained(error)
+  if (refusal === undefined || !refusal.problem.includes("\n")) return refusal
+  const { code, facts, hint, of, problem } = refusal
+  return new Refused({
+    problem: inOneLine(problem),
+    code,
+    ...(hint === undefined ? {} : { hint }),
+    ...(of === undefined ? {} : { of }),
+    ...(facts === undefined ? {} : { facts })
+  })
+}
+
+const explained = (error: unknown): Refused | undefined => {
   if (error instanceof Refused) return error
   if (CliError.isCliError(error)) return wrongInput(error.message)
   if (SqlError.isSqlError(error)) return ofDatabase(error)
@@ -15,7 +29,7 @@ export const explain = (error: unknown): Refused | undefined => {
     case "RenameRefused":
       return wrongInput(sentence(error.message), hintOf(error))
     case "UnsupportedDatabase":
-      return noDatabase(sentence((error as unknown as { readonly problem: string }).problem))
+      return ofUnsupported((error as unknown as { readonly problem: string }).problem)
     case "MigrationError":
       return noDatabase(`The migration failed: ${reasonOf(error)}`)
     case "StoreError":
@@ -33,6 +47,7 @@ export const explain = (error: unknown): Refused | undefined => {
 const hints: { readonly [tag: string]: string | undefined } = {
   WrongExpectedVersion: "somebody else appended: read the stream again, and decide anew",
   UnknownEventType: "the application that is declared is older than the log, or lacks a type in its categories",
+  EventDecodeFailed: "eventstore read shows it as it is stored: leave out --typed",
   InlineProjectionMissing: "append by a program that runs them, or pause them",
   LogRewound: "see the guide on restored logs",
   VersionBehind: "wait until it has caught up: eventstore projections status",
@@ -41,6 +56,14 @@ const hints: { readonly [tag: string]: string | undefined } = {
   ProjectionChanged: "raise its version, and the new one is built beside the old one",
   VersionIsLive: "switch to another version first, or pause it where it is the only one"
 }
+
+const ofUnsupported = (problem: string): Refused =>
+  noDatabase(
+    sentence(problem),
+    / is in use by process /.test(problem)
+      ? "stop it, or look at a copy of the directory that was made while it was stopped"
+      : undefined
+  )
 
 const hintOf = (error: Error): string | undefined =>
   "hint" in error && typeof error.hint === "string" ? error.hint : undefined

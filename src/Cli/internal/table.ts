@@ -74,6 +74,10 @@ export const printable = (text: string): string =>
       ? "\\t"
       : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
 
+/** A text of several lines as a sentence; schema issues have one for each place. */
+export const inOneLine = (text: string): string =>
+  text.replace(/\n\s*at (?=\[)/g, ", at ").trim().replace(/\s*\n\s*/g, "; ")
+
 /** The beginning of a text that fits, with a sign that there is more. */
 const cutTo = (text: string, width: number): string => {
   if (CliOutput.displayWidth(text) <= width) return text

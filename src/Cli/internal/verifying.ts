@@ -2,6 +2,7 @@ import { Effect, type Option, Stream } from "effect"
 import type { StoreError } from "../../Store/StoreError.ts"
 import type { About, CheckName, Finding, Step, Summary } from "../Verification.ts"
 import type { LogTables } from "./logSql.ts"
+import { inOneLine } from "./table.ts"
 import type { LogState } from "./verifySql.ts"
 
 /** What the checks of one verification share. */
@@ -23,7 +24,7 @@ export const tell = (
 ): Told => ({
   kind,
   about: Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined)),
-  message,
+  message: inOneLine(message),
   ...values
 })
 
