@@ -20,7 +20,7 @@
  * @since 0.1.0
  */
 import { NodeServices } from "@effect/platform-node"
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect, Layer, Stdio } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import { constants } from "node:os"
 import type { App } from "./App.ts"
@@ -44,6 +44,7 @@ import { subscriptions } from "./internal/commands/subscriptions.ts"
 import { tail } from "./internal/commands/tail.ts"
 import { timers } from "./internal/commands/timers.ts"
 import { verify } from "./internal/commands/verify.ts"
+import { jsonOf, unwritten } from "./internal/output.ts"
 import { ownPackage } from "./internal/ownPackage.ts"
 import { Reported } from "./internal/reporting.ts"
 import { all as settings } from "./internal/settings.ts"
@@ -91,7 +92,8 @@ export const make = (options?: { readonly name?: string | undefined; readonly ap
 
 /**
  * Runs the command line on the arguments of the process, on Node. Exit codes: 0 done; 1 the answer is no, or something was
- * found; 2 the command or its input is wrong; 3 the database cannot be used; 4 a mistake in a program; 130 interrupted.
+ * found; 2 the command or its input is wrong; 3 the database cannot be used, or the output cannot be written; 4 a mistake in a
+ * program; 130 interrupted.
  *
  * @category running
  * @since 0.1.0
@@ -110,29 +112,48 @@ export const run = (options?: {
         error instanceof Reported ? error : new Reported(error._tag === "ShowHelp" && error.errors.length === 0 ? 0 : 2)
       )
     ),
+    Effect.andThen(writtenOutput),
     Effect.raceFirst(closedOutput),
     Effect.provide(surface)
   )
 
 /** Ends without a word where nobody reads the output any more, `eventstore read | head`: as a program that a signal ends. */
 const closedOutput = Effect.callback<never, Reported>((resume) => {
+  // of another error the command hears that writes
   const onError = (error: NodeJS.ErrnoException) => {
-    resume(error.code === "EPIPE" ? Effect.fail(new Reported(128 + constants.signals.SIGPIPE)) : Effect.die(error))
+    if (error.code === "EPIPE") resume(Effect.fail(new Reported(128 + constants.signals.SIGPIPE)))
   }
   process.stdout.on("error", onError)
   return Effect.sync(() => void process.stdout.off("error", onError))
 })
 
+/** A command whose output is lost is not done, whoever wrote it. */
+const writtenOutput = Effect.suspend(() =>
+  process.stdout.errored === null
+    ? Effect.void
+    : Effect.andThen(Console.error(`error ${unwritten(process.stdout.errored).problem}`), Effect.fail(new Reported(3)))
+)
+
 /** A mistake in a command is answered with what is wrong, not with a page of help. */
-const presenter: CliOutput.Presenter = {
+const presenterOf = (args: ReadonlyArray<string>): CliOutput.Presenter => ({
   present: (event) =>
     event._tag !== "InvalidInvocation" ? CliOutput.defaultPresenter.present(event) : Effect.gen(function*() {
+      // what is wrong may be why the flag itself was not read
+      if (args.includes("--json")) {
+        const message = event.errors.map(({ message }) => message).join("; ")
+        const hint = `see ${event.commandPath.join(" ")} --help`
+        return yield* Console.error(jsonOf({ error: { tag: "InvalidInvocation", message, hint } }, false))
+      }
       const formatter = yield* CliOutput.Formatter
       yield* Console.error(formatter.formatErrors(event.errors).trim())
       yield* Console.error(`\nSee ${event.commandPath.join(" ")} --help`)
     })
-}
+})
 
-const surface = Layer.merge(CliOutput.layerPresenter(presenter), TerminalCapabilities.layer).pipe(
+const presenter = Layer.unwrap(
+  Effect.map(Stdio.Stdio.use(({ args }) => args), (args) => CliOutput.layerPresenter(presenterOf(args)))
+)
+
+const surface = Layer.merge(presenter, TerminalCapabilities.layer).pipe(
   Layer.provideMerge(NodeServices.layer)
 )

@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Category, EventStore, RawEvent } from "effect-eventstore"
 import { spawn } from "node:child_process"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Logs } from "../support/cliShop/logs.ts"
 import { directory, run, terminal } from "../support/commandLine.ts"
@@ -27,6 +28,19 @@ const colours = /\u001b\[\d+(?:;\d+)*m/
 const inTerminal = Effect.fnUntraced(function*(args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>) {
   return yield* terminal([...args, ...(yield* Logs).at("Postgres")], { env })
 })
+
+/** What a script of the shell says, in which `"$0" "$@"` is the command. */
+const inShell = (script: string, args: ReadonlyArray<string>) =>
+  Effect.callback<string>((resume) => {
+    const command = ["--conditions=source", join(root, "src/Cli/bin.ts"), ...args]
+    const child = spawn("bash", ["-c", script, process.execPath, ...command], {
+      env: { PATH: process.env["PATH"]! },
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let said = ""
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => said += String(chunk))
+    child.on("close", () => resume(Effect.succeed(said)))
+  })
 
 layer(Logs.layer({ postgres: 20, pglite: 0 }), { excludeTestServices: true })("in a terminal", (it) => {
   it.effect("shows a screenful, in colours, cut where the terminal ends, and none of what would move its cursor", () =>
@@ -105,25 +119,21 @@ layer(Logs.layer({ postgres: 20, pglite: 0 }), { excludeTestServices: true })("i
       const { at } = yield* Logs
       // more than a pipe holds
       yield* append("large-1", ...Array.from({ length: 100 }, (_, i) => ({ i, text: "x".repeat(10_000) })))
-      const command = [
-        "--conditions=source",
-        join(root, "src/Cli/bin.ts"),
-        "read",
-        "large",
-        "--json",
-        ...at("Postgres")
-      ]
-      const script = "\"$0\" \"$@\" | head -1 | cut -c1-12; echo \"exit ${PIPESTATUS[0]}\""
-      const said = yield* Effect.callback<string>((resume) => {
-        const child = spawn("bash", ["-c", script, process.execPath, ...command], {
-          env: { PATH: process.env["PATH"]! },
-          stdio: ["ignore", "pipe", "pipe"]
-        })
-        let said = ""
-        for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => said += String(chunk))
-        child.on("close", () => resume(Effect.succeed(said)))
-      })
+      const args = ["read", "large", "--json", ...at("Postgres")]
+      const said = yield* inShell("\"$0\" \"$@\" | head -1 | cut -c1-12; echo \"exit ${PIPESTATUS[0]}\"", args)
       // as a program that the signal of a closed pipe ends, and without a word
       assert.strictEqual(said, "{\"position\":\nexit 141\n")
+    }))
+  it.effect("says so where an answer cannot be written, and is not done then", () =>
+    Effect.gen(function*() {
+      if (!existsSync("/dev/full")) return
+      const { at } = yield* Logs
+      const script = "\"$0\" \"$@\" > /dev/full; echo \"exit $?\""
+      const stats = yield* inShell(script, ["stats", ...at("Postgres")])
+      assert.match(stats, /^error The output cannot be written: ENOSPC.*\nexit 3\n$/)
+      const list = yield* inShell(script, ["streams", "list", "--json", ...at("Postgres")])
+      assert.match(list, /^\{"error":.*The output cannot be written: ENOSPC.*\nexit 3\n$/)
+      const wrong = yield* inShell(script, ["read", "--limit", "many", "--json"])
+      assert.match(wrong, /^\{"error":\{"tag":"InvalidInvocation","message":".*--limit.*\nexit 2\n$/)
     }))
 })

@@ -1,5 +1,5 @@
-import { Effect, Layer, Logger } from "effect"
-import { Command } from "effect/cli"
+import { Effect, Layer, Logger, Option, References } from "effect"
+import { Command, GlobalFlag } from "effect/cli"
 import { layer as application } from "./application.ts"
 import { Output } from "./output.ts"
 import { target, withStore, withTables } from "./pgTarget.ts"
@@ -58,7 +58,17 @@ export const applicationCommand = <const Name extends string, const C extends Co
 export const group = <const Name extends string>(name: Name, description: string) =>
   Command.make(name).pipe(Command.withDescription(description))
 
-const surface = Progress.layer.pipe(
+// what a program reads as JSON is an error, unless it asks for more
+const quiet = Layer.unwrap(
+  Effect.gen(function*() {
+    const { isJson } = yield* Output
+    return isJson && Option.isNone(yield* GlobalFlag.LogLevel)
+      ? Layer.succeed(References.MinimumLogLevel, "Error")
+      : Layer.empty
+  })
+)
+
+const surface = Layer.merge(Progress.layer, quiet).pipe(
   Layer.provideMerge(Output.layer),
   // the standard output is for answers
   Layer.provideMerge(Layer.succeed(Logger.LogToStderr, true))

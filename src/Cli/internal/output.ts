@@ -1,6 +1,7 @@
-import { type Array as Arr, Console, Context, Effect, Layer, Option, Stdio, Stream } from "effect"
+import { type Array as Arr, Console, Context, Effect, Layer, Option, Sink, Stdio, Stream } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { styleText } from "node:util"
+import { noDatabase, type Refused } from "./refusal.ts"
 import { Color, Json } from "./settings.ts"
 import { type Column, tableOf } from "./table.ts"
 
@@ -37,11 +38,11 @@ export class Output extends Context.Service<Output, {
 export const answer = <A>(
   value: A,
   textOf: (value: A, output: Output["Service"]) => string
-): Effect.Effect<void, never, Output> =>
-  Effect.flatMap(
-    Output,
-    (output) => Console.log(output.isJson ? jsonOf(value, output.isWatched) : textOf(value, output))
-  )
+): Effect.Effect<void, Refused, Output | Stdio.Stdio> =>
+  Effect.flatMap(Output, (output) => write(output.isJson ? jsonOf(value, output.isWatched) : textOf(value, output)))
+
+/** Writes a text and the end of its line to the standard output, and waits until it is written. */
+export const write = (text: string) => writeLines(Stream.make(text))
 
 /** Says something beside the answer: on the standard error, and not to programs that read that as JSON. */
 export const note = (text: string): Effect.Effect<void, never, Output> =>
@@ -81,12 +82,18 @@ export const answerRows = <A, E, R>(
   })
 
 /** Writes lines to the standard output as they come, no faster than they are taken. */
-export const writeLines = <E, R>(lines: Stream.Stream<string, E, R>) =>
-  Effect.flatMap(Stdio.Stdio, (stdio) =>
-    Stream.run(
-      Stream.mapArray(lines, (lines) => [`${lines.join("\n")}\n`]),
-      stdio.stdout()
-    ))
+export const writeLines = <E, R>(
+  lines: Stream.Stream<string, E, R>
+): Effect.Effect<void, E | Refused, R | Stdio.Stdio> =>
+  Effect.gen(function*() {
+    const stdio = yield* Stdio.Stdio
+    const written = Sink.mapError(stdio.stdout(), (error) => unwritten(error.reason.cause))
+    yield* Stream.run(Stream.mapArray(lines, (lines) => [`${lines.join("\n")}\n`]), written)
+  })
+
+/** The answer is there, and nobody gets it. */
+export const unwritten = (cause: unknown): Refused =>
+  noDatabase(`The output cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`)
 
 /** As JSON: for people to read where they see it, in one line for programs. */
 export const jsonOf = (value: unknown, isWatched: boolean): string =>

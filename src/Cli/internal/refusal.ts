@@ -4,7 +4,7 @@ import { Runtime, Schema } from "effect"
  * Why a command did not do what it was asked: a sentence, and where there is one what to do about it.
  *
  * `code` is the exit code of the process: 1 where the answer is no (not found, a conflict, damage), 2 where the command or
- * its input is wrong, 3 where the database cannot be used.
+ * its input is wrong, 3 where the database or the output cannot be used.
  */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", {
   problem: Schema.String,
@@ -32,5 +32,5 @@ export const answerIsNo = refused(1)
 /** The command or its input is wrong: exit code 2. */
 export const wrongInput = refused(2)
 
-/** The database cannot be used: exit code 3. */
+/** The database, or what else a command stands on, cannot be used: exit code 3. */
 export const noDatabase = refused(3)
