@@ -1,7 +1,9 @@
-import { Console, Effect } from "effect"
+import { Console, Effect, Result } from "effect"
 import { CliOutput, Flag } from "effect/cli"
-import { Output } from "./output.ts"
+import { reasonOf, StoreError } from "../../Store/StoreError.ts"
+import { note, Output } from "./output.ts"
 import { natural } from "./settings.ts"
+import { printable } from "./table.ts"
 
 /** The flags of commands that can show something again and again. */
 export const watch = {
@@ -22,22 +24,45 @@ export const showing = <E, R>(
   show: Effect.Effect<ReadonlyArray<string>, E, R>
 ) =>
   Effect.gen(function*() {
-    const { columns, isJson, isWatched } = yield* Output
+    const { columns, isJson, isWatched, paint } = yield* Output
     if (!options.watch) return yield* print(yield* show)
     let drawn = 0
+    let before: ReadonlyArray<string> | undefined
+    let isWaiting = false
+    const isPicture = isWatched && !isJson
     while (true) {
-      const lines = yield* show
-      const isPicture = isWatched && !isJson
-      // what scrolled away cannot be drawn over
-      const fitting = isPicture ? lines.slice(0, Math.max(1, (process.stdout.rows ?? 24) - 2)) : lines
-      yield* print([
-        ...fitting.slice(0, 1).map((line) => `${isPicture ? erased(drawn) : ""}${line}`),
-        ...fitting.slice(1)
-      ])
-      drawn = isPicture ? heightOf(fitting, columns) : 0
+      const seen = yield* Effect.result(show)
+      if (Result.isFailure(seen)) {
+        const { failure } = seen
+        if (before === undefined || !isPassing(failure)) return yield* Effect.fail(failure)
+        if (!isWaiting) {
+          const waits = `Waits for the database: ${printable(reasonOf(failure))}`
+          if (isPicture) drawn = yield* draw([...before, paint("dim", waits)], drawn, columns)
+          else yield* note(waits)
+        }
+        isWaiting = true
+      } else {
+        isWaiting = false
+        before = isPicture ? fitting(seen.success) : seen.success
+        if (isPicture) drawn = yield* draw(before, drawn, columns)
+        else yield* print(before)
+      }
       yield* Effect.sleep(options.every * 1000)
     }
   })
+
+/** The database may be back soon. */
+const isPassing = (error: unknown): error is StoreError => error instanceof StoreError && error.isRetryable
+
+/** What scrolled away cannot be drawn over. Below it there is room for what it waits for. */
+const fitting = (lines: ReadonlyArray<string>) => lines.slice(0, Math.max(1, (process.stdout.rows ?? 24) - 4))
+
+/** Draws over the picture that was there before; answers how many rows this one takes. */
+const draw = (lines: ReadonlyArray<string>, drawn: number, columns: number | undefined) =>
+  Effect.as(
+    print([...lines.slice(0, 1).map((line) => `${erased(drawn)}${line}`), ...lines.slice(1)]),
+    heightOf(lines, columns)
+  )
 
 const print = (lines: ReadonlyArray<string>) => lines.length === 0 ? Effect.void : Console.log(lines.join("\n"))
 

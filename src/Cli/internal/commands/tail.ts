@@ -2,12 +2,15 @@ import { Effect, Exit, Stream } from "effect"
 import { Flag } from "effect/cli"
 import { EventStore } from "../../../Store/EventStore.ts"
 import * as Subscription from "../../../Subscription/Subscription.ts"
-import { storeCommand } from "../command.ts"
+import { layer as application } from "../application.ts"
+import { plainCommand } from "../command.ts"
 import { eventBlock, eventColumns, eventLine } from "../eventLines.ts"
 import { type Selection, selectionFlags, selectionOf, shownStream } from "../eventSelection.ts"
 import { OpenLog } from "../logSql.ts"
 import { answerRows, note, Output, writeLines } from "../output.ts"
+import { withStore } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
+import { releasedWithin } from "../releasing.ts"
 import { natural, valueOf } from "../settings.ts"
 import type { Showing, Shown, ShownEvent } from "../shownEvent.ts"
 import { selected, showing } from "./read.ts"
@@ -15,7 +18,7 @@ import { selected, showing } from "./read.ts"
 /** Events from before that are shown where nothing else is asked for, and the most that can be: they are held in memory. */
 const before = { shown: 10, most: 10_000 }
 
-export const tail = storeCommand(
+export const tail = plainCommand(
   "tail",
   {
     ...selectionFlags,
@@ -47,59 +50,76 @@ export const tail = storeCommand(
       { command: "eventstore tail --after 4711 --json", description: "Go on where another run ended" }
     ]
   },
-  Effect.fnUntraced(function*(input) {
-    const after = valueOf(input.after)
-    const last = valueOf(input.last)
-    if (after !== undefined && last !== undefined) {
-      return yield* wrongInput("--after and --last both say where to begin", "leave out one of them")
-    }
-    if (last !== undefined && last > before.most) {
-      return yield* wrongInput(`--last is at most ${before.most}`, "--after POSITION begins anywhere")
-    }
-    const selection = yield* selectionOf(input)
-    const show = yield* showing(input.typed)
-    const store = yield* EventStore
-    const { isJson, paint } = yield* Output
-    const isEmbedded = (yield* OpenLog).kind === "pglite"
-    const head = selection.stream === undefined ? yield* store.head() : yield* store.head(shownStream(selection.stream))
-    const start = after ?? head
-    const earlier = after === undefined
-      ? yield* Stream.runCollect(
-        selected(store, selection, { direction: "backward", from: head }, last ?? before.shown, show)
-      )
-      : []
-    let shown = start
-    const events = Stream.suspend(() => {
-      const limit = valueOf(input.limit)
-      const past = Stream.map(Stream.fromIterable(earlier.reverse()), (event): Step => ({ event, place: start }))
-      let count = 0
-      const steps = Stream.takeUntil(
-        Stream.concat(past, live(selection, start, show, isEmbedded)),
-        ({ event }) => event !== undefined && ++count === limit
-      )
-      let reached = start
-      const events = Stream.mapAccum(steps, () => undefined, (_, { event, place }) => {
-        reached = place
-        return [undefined, event === undefined ? [] : [event]]
+  Effect.fnUntraced(
+    function*(input) {
+      const after = valueOf(input.after)
+      const last = valueOf(input.last)
+      if (after !== undefined && last !== undefined) {
+        return yield* wrongInput("--after and --last both say where to begin", "leave out one of them")
+      }
+      if (last !== undefined && last > before.most) {
+        return yield* wrongInput(`--last is at most ${before.most}`, "--after POSITION begins anywhere")
+      }
+      const selection = yield* selectionOf(input)
+      const show = yield* showing(input.typed)
+      const store = yield* EventStore
+      const { isJson, paint } = yield* Output
+      const isEmbedded = (yield* OpenLog).kind === "pglite"
+      const head = selection.stream === undefined
+        ? yield* store.head()
+        : yield* store.head(shownStream(selection.stream))
+      const start = after ?? head
+      const earlier = after === undefined
+        ? yield* Stream.runCollect(
+          selected(store, selection, { direction: "backward", from: head }, last ?? before.shown, show)
+        )
+        : []
+      let shown = start
+      const events = Stream.suspend(() => {
+        const limit = valueOf(input.limit)
+        const past = Stream.map(
+          Stream.fromIterable(earlier.reverse()),
+          (event): Step => ({ event, place: start })
+        )
+        let count = 0
+        const steps = Stream.takeUntil(
+          Stream.concat(past, live(selection, start, show, isEmbedded)),
+          ({ event }) => event !== undefined && ++count === limit
+        )
+        let reached = start
+        const events = Stream.mapAccum(steps, () => undefined, (_, { event, place }) => {
+          reached = place
+          return [undefined, event === undefined ? [] : [event]]
+        })
+        return Stream.transformPull(events, (pull) =>
+          Effect.succeed(Effect.suspend(() => {
+            // who asks for more has written what came before
+            shown = reached
+            return pull
+          })))
       })
-      return Stream.transformPull(events, (pull) =>
-        Effect.succeed(Effect.suspend(() => {
-          // who asks for more has written what came before
-          shown = reached
-          return pull
-        })))
-    })
-    if (isEmbedded) {
-      yield* note(paint("dim", "Nobody else can write to this directory now: this ends with what is in it."))
-    }
-    const written = input.full && !isJson
-      ? writeLines(Stream.map(events, (event) => `${eventBlock(event, { paint })}\n`))
-      : answerRows(events, { columns: eventColumns, line: eventLine, empty: "There is no such event." })
-    yield* Effect.onExit(written, (exit) =>
-      Exit.isSuccess(exit) || Exit.hasInterrupts(exit)
-        ? note(paint("dim", `To go on from here: --after ${shown}`))
-        : Effect.void)
-  })
+      if (isEmbedded) {
+        yield* note(paint("dim", "Nobody else can write to this directory now: this ends with what is in it."))
+      }
+      const written = input.full && !isJson
+        ? writeLines(Stream.map(events, (event) => `${eventBlock(event, { paint })}\n`))
+        : answerRows(events, { columns: eventColumns, line: eventLine, empty: "There is no such event." })
+      let isSaid = false
+      const sayOnce = Effect.suspend(() => {
+        if (isSaid) return Effect.void
+        isSaid = true
+        return note(paint("dim", `To go on from here: --after ${shown}`))
+      })
+      const ended = Effect.onExit(written, (exit) => {
+        if (Exit.isFailure(exit) && !Exit.hasInterrupts(exit)) isSaid = true
+        return Exit.isSuccess(exit) ? sayOnce : Effect.void
+      })
+      // at once, and not when the database has let go of it
+      yield* Effect.raceFirst(ended, Effect.onInterrupt(Effect.never, () => sayOnce))
+    },
+    (following) => Effect.provide(withStore(following), application),
+    releasedWithin("3 seconds")
+  )
 )
 
 /** An event, or none, and the place up to which everything was seen with it. */
