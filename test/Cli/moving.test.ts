@@ -1,13 +1,15 @@
 /** Moving a log by the command line: archives, copies, and what comes from other stores. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Console, Effect, Fiber, Latch, Layer, Redacted } from "effect"
 import { Category, EventStore, PgEventStore } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { appendFileSync, existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { OpenLog } from "../../src/Cli/internal/logSql.ts"
-import { foreignText, importedText } from "../../src/Cli/internal/moving.ts"
+import { foreignText, goesOn, importedText, moving } from "../../src/Cli/internal/moving.ts"
+import { Output } from "../../src/Cli/internal/output.ts"
+import { Progress } from "../../src/Cli/internal/progress.ts"
 import { fill } from "../support/cliShop/shop.ts"
 import { directory, run } from "../support/commandLine.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
@@ -54,6 +56,37 @@ describe("a log that is moved", () => {
       "0 events are stored in here, 3 were there already; 1 stream changed."
     )
   })
+
+  it.live("is told of at Ctrl-C: how far it came, and what is left", () =>
+    Effect.gen(function*() {
+      const said: Array<string> = []
+      const begun = yield* Latch.make()
+      const fiber = yield* Effect.forkScoped(
+        moving("import", goesOn, ({ onProgress }) =>
+          onProgress!({ phase: "importing", events: 2000, total: 5000 } as never).pipe(
+            Effect.andThen(begun.open),
+            Effect.andThen(Effect.never)
+          )).pipe(
+            Effect.provideService(Output, {
+              isJson: false,
+              isWatched: false,
+              columns: undefined,
+              paint: (_, text) =>
+                text
+            }),
+            Effect.provideService(Progress, {
+              say: () =>
+                Effect.void,
+              during: (_, work) =>
+                work(() => Effect.void)
+            }),
+            Effect.provideService(Console.Console, { ...console, error: (text: string) => said.push(text) })
+          )
+      )
+      yield* begun.await
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(said, ["import: stopped after 2,000 events; the same command goes on from there"])
+    }))
 
   it.live("is the same in an archive, in a directory, and in a database again", () =>
     Effect.gen(function*() {

@@ -49,9 +49,33 @@ export const noteEmpty = (categories: ReadonlyArray<string>) =>
       `There are no events of the ${categories.length === 1 ? "category" : "categories"} ${categories.join(", ")}.`
     )
 
-/** Runs what moves events, and shows how far it is. */
-export const moving = <A, E, R>(label: string, work: (options: Archive.Options) => Effect.Effect<A, E, R>) =>
-  during({ label }, (report) => work({ onProgress: ({ events, total }) => report(events, total) }))
+/**
+ * Runs what moves events, and shows how far it is. Who interrupts it is told how far it came, and what is left.
+ *
+ * @param left What is said of what was done until then
+ */
+export const moving = <A, E, R>(
+  label: string,
+  left: string,
+  work: (options: Archive.Options) => Effect.Effect<A, E, R>
+) =>
+  Effect.suspend(() => {
+    let reached = 0
+    return during({ label }, (report) =>
+      work({
+        onProgress: ({ events, total }) => {
+          reached = events
+          return report(events, total)
+        }
+      })).pipe(Effect.onInterrupt(() => noteStopped(label, reached, left)))
+  })
+
+/** Says how far something came that was interrupted. */
+export const noteStopped = (label: string, events: number, left: string) =>
+  note(`${label}: stopped after ${counted(events, "event")}; ${left}`)
+
+/** What is left of an interrupted import or copy. */
+export const goesOn = "the same command goes on from there"
 
 /** Says what an import of an archive or of a log came to. */
 export const importedText = (imported: Archive.Imported, to: OpenLog["Service"]) =>

@@ -4,7 +4,7 @@ import * as Archive from "../../Archive.ts"
 import { tablesCommand } from "../command.ts"
 import { logSource } from "../exportLog.ts"
 import { OpenLog } from "../logSql.ts"
-import { filterFlags, filterOf, importedText, moving, noteEmpty } from "../moving.ts"
+import { filterFlags, filterOf, goesOn, importedText, moving, noteEmpty } from "../moving.ts"
 import { answer } from "../output.ts"
 import { environment, targetAt, withDestination } from "../pgTarget.ts"
 import { wrongInput } from "../refusal.ts"
@@ -66,7 +66,7 @@ export const copy = tablesCommand(
       Effect.gen(function*() {
         const to = yield* OpenLog
         const source = yield* logSource(from, filter)
-        const imported = yield* moving("copy", (options) => Archive.importFrom(source, to, options))
+        const imported = yield* moving("copy", goesOn, (options) => Archive.importFrom(source, to, options))
         yield* answer(imported, (imported) => importedText(imported, to))
         yield* noteEmpty(source.emptyCategories)
       })

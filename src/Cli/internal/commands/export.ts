@@ -30,6 +30,7 @@ export const exportCommand = tablesCommand(
     const filter = yield* filterOf(input)
     const { emptyCategories, holes, manifest, missing } = yield* moving(
       "export",
+      "nothing of the archive is left",
       (options) => Archive.exportLog(log, path.resolve(directory), { ...filter, ...options })
     )
     yield* answer(

@@ -8,7 +8,7 @@ import { check, type ForeignSource } from "../foreignSource.ts"
 import * as KurrentDb from "../kurrentDb.ts"
 import { OpenLog, SqlClient } from "../logSql.ts"
 import * as MessageDb from "../messageDbSql.ts"
-import { foreignText, importedText, moving } from "../moving.ts"
+import { foreignText, goesOn, importedText, moving, noteStopped } from "../moving.ts"
 import { answer, note } from "../output.ts"
 import { environment, type Target, target, withDestination, withForeign } from "../pgTarget.ts"
 import { during } from "../progress.ts"
@@ -112,7 +112,7 @@ export const importCommand = applicationCommand(
       case "archive": {
         if (source === undefined) return yield* wrongInput("It is not said which archive", "eventstore import ./backup")
         const archive = yield* Archive.open(path.resolve(source))
-        yield* moving("check", (options) => Archive.check(archive, options))
+        yield* moving("check", nothingStored, (options) => Archive.check(archive, options))
         return yield* importInto(found, Archive.fromArchive(archive), (imported) => imported, importedText)
       }
       case "kurrentdb": {
@@ -148,6 +148,8 @@ export const importCommand = applicationCommand(
   })
 )
 
+const nothingStored = "nothing was stored"
+
 const importForeign = (found: Target, foreign: ForeignSource) =>
   Effect.gen(function*() {
     // read once to its end before anything is stored: what cannot be taken over is found before
@@ -155,7 +157,7 @@ const importForeign = (found: Target, foreign: ForeignSource) =>
     yield* during(
       { label: "check", total: foreign.total },
       (report) => check(foreign, (events) => report(read += events))
-    )
+    ).pipe(Effect.onInterrupt(() => noteStopped("check", read, nothingStored)))
     // the positions of the source are none of its own
     yield* importInto(
       found,
@@ -178,7 +180,7 @@ const importInto = <E, R, A extends object>(
     found,
     Effect.gen(function*() {
       const log = yield* OpenLog
-      const imported = yield* moving("import", (options) => Archive.importFrom(source, log, options))
+      const imported = yield* moving("import", goesOn, (options) => Archive.importFrom(source, log, options))
       yield* answer(answerOf(imported), () => textOf(imported, log))
     })
   )
