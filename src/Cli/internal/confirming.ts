@@ -10,6 +10,10 @@ export const yes = Flag.Boolean("yes").pipe(
   Flag.withDefault(false)
 )
 
+/** Asks. Ctrl-C, and the end of the input, is no answer: it ends the command. */
+export const asking = <A>(prompt: Prompt.Prompt<A>) =>
+  Effect.catchTag(Prompt.run(prompt), "QuitError", () => Effect.interrupt)
+
 /**
  * Asks before something is done that cannot be undone. Where nobody can be asked, it takes `--yes`.
  *
@@ -26,13 +30,7 @@ export const confirm = (question: string, options: { readonly yes: boolean }) =>
         "--yes does it without asking"
       )
     }
-    // Ctrl-C, or the end of the input, is no answer
-    const agreed = yield* Effect.catchTag(
-      Prompt.run(Prompt.Confirm({ message: question, initial: false })),
-      "QuitError",
-      () => Effect.interrupt
-    )
-    if (!agreed) {
+    if (!(yield* asking(Prompt.Confirm({ message: question, initial: false })))) {
       return yield* answerIsNo("Nothing was done")
     }
   })
