@@ -1,5 +1,5 @@
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
-import { pathToFileURL } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import * as App from "../App.ts"
 import { checkDeclared } from "./declared.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
@@ -86,7 +86,9 @@ const fromModule = (file: string): Effect.Effect<App.App, Refused> =>
       catch: (cause) =>
         wrongInput(
           `The configuration file ${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-          "Node 22.19 or newer runs TypeScript whose types can be erased, and imports by full file name"
+          isOfTypes(cause)
+            ? "Node 22.19 or newer runs TypeScript whose types can be erased, and imports by full file name"
+            : placeOf(cause)
         )
     })
     if (App.isApp(module.default)) return module.default
@@ -95,3 +97,25 @@ const fromModule = (file: string): Effect.Effect<App.App, Refused> =>
       "it has to say: export default App.make({ ... })"
     )
   })
+
+/** Whether Node refused what only TypeScript has, or a file that it does not take for a program. */
+const isOfTypes = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause &&
+  ["ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX", "ERR_UNKNOWN_FILE_EXTENSION"].includes(String(cause.code))
+
+/** The line of a file of the application that threw, or that cannot be parsed, where the error tells. */
+const placeOf = (cause: unknown): string | undefined => {
+  const stack = cause instanceof Error ? cause.stack ?? "" : ""
+  const found = /file:\/\/[^\s()]+?:\d+/.exec(stack.replace(/^.*\/node_modules\/.*$/gm, ""))
+  return found === null
+    ? undefined
+    : `it is line ${/\d+$/.exec(found[0])![0]} of ${fileOf(found[0].replace(/:\d+$/, ""))}`
+}
+
+const fileOf = (url: string): string => {
+  try {
+    return fileURLToPath(url)
+  } catch {
+    return url
+  }
+}
