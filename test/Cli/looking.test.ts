@@ -169,6 +169,8 @@ layer(Logs.layer({ postgres: 4, pglite: 2 }), { excludeTestServices: true })("lo
 
   it.effect("ends with what is in a directory, as nobody else can write to it", () =>
     Effect.gen(function*() {
+      const one = yield* read("PGlite", "tail", "--last", "3", "--limit", "1")
+      assert.include(one.stderr, "--after 10")
       const ended = yield* read("PGlite", "tail", "--last", "1")
       assert.include(ended.stderr, "this ends with what is in it")
       assert.include(ended.stderr, "--after 12")

@@ -65,7 +65,13 @@ export const read = storeCommand(
     }
     if (range.from === -1 || limit === 0) return yield* note(nothing)
     // one more than is shown tells whether there is more
-    const found = selected(yield* EventStore, selection, range, limit && limit + 1, yield* showing(input.typed))
+    const found = selected(
+      yield* EventStore,
+      selection,
+      range,
+      limit && Math.min(limit + 1, Number.MAX_SAFE_INTEGER),
+      yield* showing(input.typed)
+    )
     let last: Shown | undefined
     let hasMore = false
     const shown = Stream.mapAccum(found, () => 0, (count, event) => {

@@ -69,6 +69,7 @@ export const tail = plainCommand(
         ? yield* store.head()
         : yield* store.head(shownStream(selection.stream))
       const start = after ?? head
+      const placeOf = ({ position, streamVersion }: Shown) => selection.stream === undefined ? position : streamVersion
       const earlier = after === undefined
         ? yield* Stream.runCollect(
           selected(store, selection, { direction: "backward", from: head }, last ?? before.shown, show)
@@ -77,9 +78,10 @@ export const tail = plainCommand(
       let shown = start
       const events = Stream.suspend(() => {
         const limit = valueOf(input.limit)
+        // an end among the earlier ones leaves those behind it for the next time
         const past = Stream.map(
           Stream.fromIterable(earlier.reverse()),
-          (event): Step => ({ event, place: start })
+          (event): Step => ({ event, place: placeOf(event) })
         )
         let count = 0
         const steps = Stream.takeUntil(
