@@ -1,7 +1,7 @@
-import { Console, Effect, Result } from "effect"
+import { Effect, Result } from "effect"
 import { CliOutput, Flag } from "effect/cli"
 import { reasonOf, StoreError } from "../../Store/StoreError.ts"
-import { note, Output } from "./output.ts"
+import { note, Output, write } from "./output.ts"
 import { natural } from "./settings.ts"
 import { printable } from "./table.ts"
 
@@ -64,7 +64,7 @@ const draw = (lines: ReadonlyArray<string>, drawn: number, columns: number | und
     heightOf(lines, columns)
   )
 
-const print = (lines: ReadonlyArray<string>) => lines.length === 0 ? Effect.void : Console.log(lines.join("\n"))
+const print = (lines: ReadonlyArray<string>) => lines.length === 0 ? Effect.void : write(lines.join("\n"))
 
 const erased = (rows: number) => rows === 0 ? "" : `\u001b[${rows}A\u001b[J`
 
