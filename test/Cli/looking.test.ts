@@ -9,9 +9,10 @@ import {
   type StreamId,
   type StreamVersion
 } from "effect-eventstore"
-import { eventBlock, eventLine } from "../../src/Cli/internal/eventLines.ts"
+import { eventBlock, eventColumnsOf, eventLine } from "../../src/Cli/internal/eventLines.ts"
 import { prettyJson } from "../../src/Cli/internal/prettyJson.ts"
 import type { Shown } from "../../src/Cli/internal/shownEvent.ts"
+import { inOneLine, tableText } from "../../src/Cli/internal/table.ts"
 import { fulfils, parseCondition } from "../../src/Cli/internal/where.ts"
 import { Logs } from "../support/cliShop/logs.ts"
 import { run, start } from "../support/commandLine.ts"
@@ -79,6 +80,10 @@ layer(Logs.layer({ postgres: 4, pglite: 2 }), { excludeTestServices: true })("lo
       assert.include(yield* refused(2, "read", "--where", "cents=1"), "its path begins with neither data nor metadata")
       assert.include(yield* refused(2, "read", "--since", "yesterday"), "is no time")
       assert.include(yield* refused(2, "read", "cart-1", "--category", "cart"), "cart-1 is one stream")
+      assert.match(yield* refused(1, "read", "crat-99"), /There is no stream crat-99[^]*did you mean cart\?/)
+      const none = yield* read("Postgres", "read", "crat", "--type", "Opend")
+      assert.include(none.stderr, "declares no category crat; did you mean cart?")
+      assert.include(none.stderr, "declares no type Opend; did you mean Opened?")
     }))
 
   it.effect("shows an event with what led to it and what followed", () =>
@@ -232,7 +237,20 @@ describe("conditions on what an event holds", () => {
   })
 
   it("says what is wrong with one", () => {
-    for (const text of ["cents=1", "data.cents", "data.cents is 1", "data.a~(", "dataset.a=1", ""]) {
+    for (
+      const text of [
+        "cents=1",
+        "data.cents",
+        "data.cents is 1",
+        "data.a~(",
+        "data.a=>900",
+        "data.a==1",
+        "data.a>",
+        "data.a=",
+        "dataset.a=1",
+        ""
+      ]
+    ) {
       assert.strictEqual(typeof holds(text), "string", text)
     }
   })
@@ -277,5 +295,23 @@ describe("events as they are shown", () => {
     )
     const block = eventBlock({ ...shown, metadata: { actor: "\u001b[2J" } }, { paint: plain })
     assert.deepStrictEqual(["\u001b", "\u009b"].filter((control) => block.includes(control)), [])
+  })
+
+  it("leaves out what the terminal has no room for", () => {
+    const table = (columns: number, now: string) =>
+      tableText([shown], eventColumnsOf(columns, DateTime.makeUnsafe(now)), { columns, paint: (_, text) => text })
+    assert.include(table(120, "1970-01-01"), " 1970-01-01T00:00:00.000Z  odd-1")
+    assert.include(table(119, "1970-01-02"), " 1970-01-01 00:00:00  odd-1")
+    assert.include(table(119, "1970-01-01"), "  00:00:00  odd-1")
+    const narrow = table(80, "1970-01-01").split("\n")
+    assert.match(narrow[0]!, /^position +stream +version +type +data$/)
+    assert.isAtMost(narrow[1]!.indexOf("{"), 53)
+  })
+
+  it("tells the issues of a schema in one line", () => {
+    assert.strictEqual(
+      inOneLine("Expected string\n  at [\"a\"]\nno\n  at [\"b\"]"),
+      "Expected string, at [\"a\"]; no, at [\"b\"]"
+    )
   })
 })

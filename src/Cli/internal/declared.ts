@@ -2,7 +2,9 @@ import { Effect } from "effect"
 import type * as Projection from "../../Projection/Projection.ts"
 import type * as Category from "../../Stream/Category.ts"
 import type { AnyDecider, App } from "../App.ts"
+import { didYouMean } from "./nearest.ts"
 import { type Refused, wrongInput } from "./refusal.ts"
+import { printable } from "./table.ts"
 
 /** All that an application can declare. */
 const keys: { readonly [K in Exclude<keyof App, symbol | `~${string}`>]-?: true } = {
@@ -59,6 +61,23 @@ export const categoriesOf = (
     ...processManagers.flatMap(({ categories: { commands, processes, timers } }) => [processes, commands, timers])
   ]
   return all.filter(({ name }, i) => all.findIndex((one) => one.name === name) === i)
+}
+
+/** What is said of names that find nothing because the application declares others: nothing where it declares none, or these. */
+export const undeclaredText = (
+  app: App,
+  asked: { readonly categories: ReadonlyArray<string>; readonly types: ReadonlyArray<string> }
+): string => {
+  const declared = categoriesOf(app)
+  const sentenceOf = (what: string, names: ReadonlyArray<string>, there: ReadonlyArray<string>) =>
+    names.filter((name) => there.length > 0 && !there.includes(name)).map((name) =>
+      `The application declares no ${what} ${printable(name)}; ${didYouMean(name, there)}`
+    )
+  const types = new Set(declared.flatMap(({ codec }) => codec.types.map(({ tag }) => tag)))
+  return [
+    ...sentenceOf("category", asked.categories, declared.map(({ name }) => name)),
+    ...sentenceOf("type", asked.types, [...types])
+  ].join("\n")
 }
 
 const listOf = (names: ReadonlyArray<string>): string => names.length === 0 ? "none" : names.join(", ")

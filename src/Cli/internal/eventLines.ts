@@ -1,19 +1,38 @@
-import { DateTime } from "effect"
+import { DateTime, Effect } from "effect"
 import { factLines, type Facts } from "./facts.ts"
-import type { Output } from "./output.ts"
+import { Output } from "./output.ts"
 import { prettyJson } from "./prettyJson.ts"
 import type { Shown } from "./shownEvent.ts"
 import { type Column, printable } from "./table.ts"
 
-/** Events as a table: a line for each. */
-export const eventColumns: ReadonlyArray<Column<Shown>> = [
+/** Events as a table: a line for each. In a narrow terminal their data have the room that the whole time would take. */
+export const eventColumns = Effect.gen(function*() {
+  const { columns } = yield* Output
+  return eventColumnsOf(columns, yield* DateTime.now)
+})
+
+/** The columns for a terminal of this width, on the day of `now`. */
+export const eventColumnsOf = (width: number | undefined, now: DateTime.Utc): ReadonlyArray<Column<Shown>> => [
   { title: "position", value: ({ position }) => String(position), align: "right" },
-  { title: "recorded", value: ({ recordedAt }) => DateTime.formatIso(recordedAt), style: () => "dim" },
+  ...(width !== undefined && width < 90 ? [] : [{
+    title: "recorded",
+    value: ({ recordedAt }: Shown) => timeText(recordedAt, width, now),
+    style: () => "dim" as const
+  }]),
   { title: "stream", value: ({ streamId }) => streamId },
   { title: "version", value: ({ streamVersion }) => String(streamVersion), align: "right" },
   { title: "type", value: typeOf, style: () => "cyan" },
   { title: "data", value: ({ event }) => event.data, isRest: true }
 ]
+
+/** To the second where there is little room, and of today without the date. */
+const timeText = (time: DateTime.Utc, width: number | undefined, now: DateTime.Utc): string => {
+  const iso = DateTime.formatIso(time)
+  if (width === undefined || width >= 120) return iso
+  const [date, clock] = iso.split("T")
+  const seconds = clock!.slice(0, 8)
+  return date === DateTime.formatIsoDateUtc(now) ? seconds : `${date} ${seconds}`
+}
 
 /** An event as one line of JSON, with data and metadata to the last digit as they are stored. */
 export const eventLine = (shown: Shown): string =>

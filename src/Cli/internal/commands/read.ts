@@ -1,15 +1,17 @@
-import { Effect, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Flag } from "effect/cli"
 import { EventStore, type ReadOptions } from "../../../Store/EventStore.ts"
+import * as Category from "../../../Stream/Category.ts"
 import { Application } from "../application.ts"
 import { storeCommand } from "../command.ts"
-import { categoriesOf } from "../declared.ts"
+import { categoriesOf, undeclaredText } from "../declared.ts"
 import { eventBlock, eventColumns, eventLine } from "../eventLines.ts"
 import { type Selection, selectionFlags, selectionOf, shownStream } from "../eventSelection.ts"
 import { answerRows, note, Output, writeLines } from "../output.ts"
-import { wrongInput } from "../refusal.ts"
+import { answerIsNo, wrongInput } from "../refusal.ts"
 import { natural, valueOf } from "../settings.ts"
 import { asRead, asStored, type Showing, type Shown } from "../shownEvent.ts"
+import { inOneLine } from "../table.ts"
 
 /** Events that are shown in a terminal where nobody says how many. */
 const screenful = 100
@@ -49,6 +51,20 @@ export const read = storeCommand(
   },
   Effect.fnUntraced(function*(input) {
     const selection = yield* selectionOf(input)
+    const store = yield* EventStore
+    const undeclared = undeclaredText((yield* Application).app, {
+      categories: [...Option.toArray(input.target), ...input.category].map((name) =>
+        Category.name(Category.rawStream(name))
+      ),
+      types: input.type
+    })
+    if (selection.stream !== undefined && (yield* store.info(Category.rawStream(selection.stream))).status === "new") {
+      return yield* answerIsNo(
+        `There is no stream ${selection.stream}`,
+        undeclared === "" ? undefined : inOneLine(undeclared)
+      )
+    }
+    const nothing = undeclared === "" ? noEvent : `${noEvent}\n${undeclared}`
     const { columns, isJson, isWatched, paint } = yield* Output
     const from = valueOf(input.from)
     const after = valueOf(input.after)
@@ -66,7 +82,7 @@ export const read = storeCommand(
     if (range.from === -1 || limit === 0) return yield* note(nothing)
     // one more than is shown tells whether there is more
     const found = selected(
-      yield* EventStore,
+      store,
       selection,
       range,
       limit && Math.min(limit + 1, Number.MAX_SAFE_INTEGER),
@@ -86,7 +102,7 @@ export const read = storeCommand(
       yield* writeLines(Stream.map(shown, (event) => `${eventBlock(event, { paint })}\n`))
       if (last === undefined) yield* note(nothing)
     } else {
-      yield* answerRows(shown, { columns: eventColumns, line: eventLine, empty: nothing })
+      yield* answerRows(shown, { columns: yield* eventColumns, line: eventLine, empty: nothing })
     }
     if (isCut && hasMore && last !== undefined && columns !== undefined) {
       const place = selection.stream === undefined ? last.position : last.streamVersion
@@ -95,7 +111,7 @@ export const read = storeCommand(
   })
 )
 
-const nothing = "There is no such event."
+const noEvent = "There is no such event."
 
 function place(name: string, description: string) {
   return natural(name).pipe(Flag.withDescription(description), Flag.optional)

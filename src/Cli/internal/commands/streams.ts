@@ -2,8 +2,10 @@ import { DateTime, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { EventStore, type StreamInfo } from "../../../Store/EventStore.ts"
 import { rawStream } from "../../../Stream/Category.ts"
+import { Application } from "../application.ts"
 import { group, storeCommand } from "../command.ts"
 import { confirm, yes } from "../confirming.ts"
+import { undeclaredText } from "../declared.ts"
 import { expected } from "../expected.ts"
 import { factLines, sizeOf } from "../facts.ts"
 import { OpenLog } from "../logSql.ts"
@@ -42,6 +44,8 @@ const list = storeCommand(
   },
   Effect.fnUntraced(function*({ after, category, deleted, limit, prefix }) {
     const store = yield* EventStore
+    const { app } = yield* Application
+    const undeclared = undeclaredText(app, { categories: Option.toArray(category), types: [] })
     yield* answerRows(
       store.streams({
         category: valueOf(category),
@@ -50,7 +54,7 @@ const list = storeCommand(
         limit,
         deleted
       }),
-      { columns, json: rowOf, empty: "There is no such stream." }
+      { columns, json: rowOf, empty: ["There is no such stream.", undeclared].join("\n").trimEnd() }
     )
   })
 )

@@ -105,7 +105,7 @@ export const tail = plainCommand(
       }
       const written = input.full && !isJson
         ? writeLines(Stream.map(events, (event) => `${eventBlock(event, { paint })}\n`))
-        : answerRows(events, { columns: eventColumns, line: eventLine, empty: "There is no such event." })
+        : answerRows(events, { columns: yield* eventColumns, line: eventLine, empty: "There is no such event." })
       let isSaid = false
       const sayOnce = Effect.suspend(() => {
         if (isSaid) return Effect.void
