@@ -20,7 +20,7 @@
  * @since 0.1.0
  */
 import { NodeServices } from "@effect/platform-node"
-import { Console, Effect, Layer, Stdio } from "effect"
+import { Console, Effect, Layer, Option, Stdio } from "effect"
 import { CliOutput, Command, TerminalCapabilities } from "effect/cli"
 import { constants } from "node:os"
 import type { App } from "./App.ts"
@@ -46,8 +46,9 @@ import { timers } from "./internal/commands/timers.ts"
 import { verify } from "./internal/commands/verify.ts"
 import { jsonOf, unwritten } from "./internal/output.ts"
 import { ownPackage } from "./internal/ownPackage.ts"
+import { ProgramName, typedTo } from "./internal/programName.ts"
 import { Reported } from "./internal/reporting.ts"
-import { all as settings } from "./internal/settings.ts"
+import { all as settings, ConfigFile } from "./internal/settings.ts"
 
 const commands = [
   init,
@@ -71,29 +72,60 @@ const commands = [
   state
 ] as const
 
+const description = "Looks at a log of events, operates what follows it, and moves it."
+
+const [, ...commandsOfApp] = commands
+
 const rootOf = (name: string) =>
   Command.make(name).pipe(
-    Command.withDescription("Looks at a log of events, operates what follows it, and moves it."),
+    Command.withDescription(description),
     Command.withSubcommands(commands),
     Command.withGlobalFlags(settings)
   )
 
+/** Of a program that says itself what the application is: nothing that makes or names a configuration. */
+const rootOfApp = (name: string): ReturnType<typeof rootOf> =>
+  Command.make(name).pipe(
+    Command.withDescription(description),
+    Command.withSubcommands(commandsOfApp),
+    Command.withGlobalFlags(settings.filter((setting) => setting !== ConfigFile)),
+    Command.provideSync(ConfigFile, Option.none())
+  ) as never
+
 /**
  * The commands, under a name of your own (default `eventstore`): for a command line that has others as well. Without an
- * application they look for a configuration file.
+ * application they look for a configuration file; with one there is neither `init` nor `--config`.
  *
- * **Details** A command that fails has said why on the standard error; its error only carries the exit code.
+ * - `program`: what is typed to come to these commands, `"shop log"` where they are the subcommand `log` of `shop`: for hints.
+ *   Default: the name
+ *
+ * **Details** A command that fails has said why on the standard error; its error, under the key `Runtime.errorExitCode`, carries
+ * the exit code that `NodeRuntime.runMain` takes: those of {@link run}. Wrong usage is answered with a page of help, unless
+ * {@link presenter} is provided, and fails with `CliError.ShowHelp`, exit code 1.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options?: { readonly name?: string | undefined; readonly app?: App | undefined }) =>
-  rootOf(options?.name ?? "eventstore").pipe(Command.provideSync(Given, options?.app))
+export const make = (options?: {
+  readonly name?: string | undefined
+  readonly program?: string | undefined
+  readonly app?: App | undefined
+}) => {
+  const name = options?.name ?? "eventstore"
+  return (options?.app === undefined ? rootOf(name) : rootOfApp(name)).pipe(
+    Command.provideSync(Given, options?.app),
+    Command.provideSync(ProgramName, options?.program ?? name)
+  )
+}
 
 /**
  * Runs the command line on the arguments of the process, on Node. Exit codes: 0 done; 1 the answer is no, or something was
  * found; 2 the command or its input is wrong; 3 the database cannot be used, or the output cannot be written; 4 a mistake in a
  * program; 130 interrupted.
+ *
+ * - `name`: of the program, in its help and in hints. Default `"eventstore"`
+ * - `version`: what `--version` answers. Default: that of this package
+ * - `app`: what the application declares. Default: what a configuration file says
  *
  * @category running
  * @since 0.1.0
@@ -137,7 +169,7 @@ const writtenOutput = Effect.suspend(() =>
 /** A mistake in a command is answered with what is wrong, not with a page of help. */
 const presenterOf = (args: ReadonlyArray<string>): CliOutput.Presenter => ({
   present: (event) =>
-    event._tag !== "InvalidInvocation" ? CliOutput.defaultPresenter.present(event) : Effect.gen(function*() {
+    event._tag !== "InvalidInvocation" ? CliOutput.defaultPresenter.present(typed(event)) : Effect.gen(function*() {
       // what is wrong may be why the flag itself was not read
       if (args.includes("--json")) {
         const message = event.errors.map(({ message }) => message).join("; ")
@@ -150,7 +182,26 @@ const presenterOf = (args: ReadonlyArray<string>): CliOutput.Presenter => ({
     })
 })
 
-const presenter = Layer.unwrap(
+/** Its examples as they are typed to this program. */
+const typed = (event: Exclude<CliOutput.Presenter.Event, CliOutput.Presenter.InvalidInvocation>) => {
+  if (event._tag !== "Help" || event.helpDoc.examples === undefined) return event
+  const { commandPath, helpDoc } = event
+  const examples = event.helpDoc.examples.map((example) => {
+    const [, first] = example.command.split(" ")
+    const before = commandPath.slice(0, Math.max(1, commandPath.lastIndexOf(first!)))
+    return { ...example, command: typedTo(before.join(" "), example.command) }
+  })
+  return { ...event, helpDoc: { ...helpDoc, examples } }
+}
+
+/**
+ * Answers a mistake in a command with what is wrong, on the standard error, not with a page of help; and gives examples by the
+ * name of the program. {@link run} has it; a program of which {@link make} is a part provides it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const presenter: Layer.Layer<never, never, Stdio.Stdio> = Layer.unwrap(
   Effect.map(Stdio.Stdio.use(({ args }) => args), (args) => CliOutput.layerPresenter(presenterOf(args)))
 )
 

@@ -1,9 +1,13 @@
 /** What an application may declare to the command line, where no compiler looked at it. */
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { App } from "effect-eventstore/Cli"
+import { Console, Effect, Layer } from "effect"
+import { App, Cli } from "effect-eventstore/Cli"
+import { Command } from "effect/cli"
+import { join } from "node:path"
 import { checkDeclared } from "../../src/Cli/internal/declared.ts"
 import { Cart, Carts, Popular, Totals } from "../support/cliShop/shop.ts"
+import { directory } from "../support/commandLine.ts"
 
 describe("what an application declares", () => {
   it.effect("is refused where a key means nothing, or a name is there twice", () =>
@@ -19,4 +23,29 @@ describe("what an application declares", () => {
       assert.include(yield* said({ deciders: [Carts, Carts] }), "two deciders of the category cart")
       yield* checkDeclared(App.make({ dir: "./data", categories: [Cart], projections: [Totals, Popular] }), "It")
     }))
+})
+
+describe("a command line of one's own", () => {
+  it.live("is called by its name in examples and hints, and takes no configuration file", () =>
+    Effect.gen(function*() {
+      const said: Array<string> = []
+      const say = (text: string) => said.push(text)
+      const app = App.make({ dir: join(yield* directory, "data") })
+      const log = Cli.make({ name: "log", program: "shop log", app })
+      const shop = Command.make("shop").pipe(Command.withSubcommands([log]))
+      const typed = (...words: ReadonlyArray<string>) =>
+        Effect.exit(Command.runWith(shop, { version: "1.0.0" })(words)).pipe(
+          Effect.provide(Layer.provideMerge(Cli.presenter, NodeServices.layer)),
+          Effect.provideService(Console.Console, { ...console, log: say, error: say }),
+          Effect.map(() => said.splice(0).join("\n"))
+        )
+      assert.include(yield* typed("log", "streams", "list"), "shop log migrate makes one")
+      const help = yield* typed("log", "streams", "list", "--help")
+      assert.include(help, "shop log streams list --category cart")
+      assert.notMatch(help, /eventstore streams|--config/)
+      const wrong = yield* typed("log", "streams", "lst")
+      assert.include(wrong, "See shop log streams --help")
+      assert.notInclude(wrong, "GLOBAL FLAGS")
+      assert.include(yield* typed("log", "init"), "Unknown subcommand")
+    }).pipe(Effect.scoped))
 })

@@ -1,6 +1,7 @@
 import { type Array as Arr, Console, Context, Effect, Layer, Option, Sink, Stdio, Stream } from "effect"
 import { TerminalCapabilities } from "effect/cli"
 import { styleText } from "node:util"
+import { ProgramName, typedTo } from "./programName.ts"
 import { noDatabase, type Refused } from "./refusal.ts"
 import { Color, Json } from "./settings.ts"
 import { type Column, tableOf } from "./table.ts"
@@ -46,7 +47,10 @@ export const write = (text: string) => writeLines(Stream.make(text))
 
 /** Says something beside the answer: on the standard error, and not to programs that read that as JSON. */
 export const note = (text: string): Effect.Effect<void, never, Output> =>
-  Effect.flatMap(Output, ({ isJson }) => isJson ? Effect.void : Console.error(text))
+  Effect.gen(function*() {
+    const { isJson } = yield* Output
+    if (!isJson) yield* Console.error(typedTo(yield* ProgramName, text))
+  })
 
 /**
  * Answers with many values as they come: a line of JSON for each, or a table. The widths of the columns are those of the first

@@ -4,6 +4,7 @@ import type { EventStore } from "../../Store/EventStore.ts"
 import type { App } from "../App.ts"
 import { confirm } from "./confirming.ts"
 import { answer, jsonOf, Output } from "./output.ts"
+import { ProgramName } from "./programName.ts"
 import type { Progress } from "./progress.ts"
 import { answerIsNo, type Refused, wrongInput } from "./refusal.ts"
 import type { Handled } from "./replayHandler.ts"
@@ -81,7 +82,7 @@ export const runJobs = (jobs: ReadonlyArray<Job<any>>, options: { readonly yes: 
         yield* Console.log(output.isJson ? jsonOf(exit.value, false) : textOf(exit.value, paint))
         continue
       }
-      const failure = failureOf(exit.cause)
+      const failure = failureOf(exit.cause, yield* ProgramName)
       yield* output.isJson
         ? Console.log(jsonOf({ name, ...failureJson(failure) }, false))
         : Console.error(failureText(failure, output, name))

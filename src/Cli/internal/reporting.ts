@@ -1,6 +1,7 @@
 import { Cause, Console, Effect, References, Runtime } from "effect"
 import { jsonOf, Output } from "./output.ts"
 import { explain } from "./pgExplaining.ts"
+import { ProgramName, typedTo } from "./programName.ts"
 import type { Refused } from "./refusal.ts"
 import { printable } from "./table.ts"
 
@@ -28,7 +29,7 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<never, Reported, Out
     const error = Cause.squash(cause)
     if (error instanceof Reported) return yield* Effect.fail(error)
     const output = yield* Output
-    const failure = failureOf(cause)
+    const failure = failureOf(cause, yield* ProgramName)
     const level = yield* References.MinimumLogLevel
     yield* Console.error(output.isJson ? jsonOf(failureJson(failure), false) : failureText(failure, output))
     if (level === "Debug" || level === "Trace" || level === "All") yield* Console.error(Cause.pretty(cause))
@@ -45,8 +46,8 @@ export interface Failure {
   readonly facts: Refused["facts"] | undefined
 }
 
-/** What is said of a cause: what is not expected is a mistake of a program. */
-export const failureOf = (cause: Cause.Cause<unknown>): Failure => {
+/** What is said of a cause, to who typed a command to `program`: what is not expected is a mistake of a program. */
+export const failureOf = (cause: Cause.Cause<unknown>, program: string): Failure => {
   const error = Cause.squash(cause)
   const refusal = explain(error)
   return refusal === undefined
@@ -60,7 +61,7 @@ export const failureOf = (cause: Cause.Cause<unknown>): Failure => {
     : {
       tag: refusal.of ?? tagOf(error),
       problem: refusal.problem,
-      hint: refusal.hint,
+      hint: refusal.hint === undefined ? undefined : typedTo(program, refusal.hint),
       code: refusal.code,
       facts: refusal.facts
     }

@@ -9,6 +9,7 @@ import { categoriesOf } from "../declared.ts"
 import { OpenLog } from "../logSql.ts"
 import { answer, Output } from "../output.ts"
 import { withStore } from "../pgTarget.ts"
+import { ProgramName, typedTo } from "../programName.ts"
 import { during, say } from "../progress.ts"
 import { Reported } from "../reporting.ts"
 import { natural } from "../settings.ts"
@@ -62,6 +63,7 @@ const verifyLog = ({ check, limit, opened }: {
     const { app } = yield* Application
     const tables = yield* OpenLog
     const { isJson, paint } = yield* Output
+    const program = yield* ProgramName
     const steps = Verification.run({
       tables,
       checks: check.length === 0 ? undefined : check,
@@ -94,7 +96,7 @@ const verifyLog = ({ check, limit, opened }: {
             told = 0
             return check.length > 0 && !check.includes(step.summary.check)
               ? Effect.void
-              : tell(summaryText(step.summary, limit, paint))
+              : tell(typedTo(program, summaryText(step.summary, limit, paint)))
           case "Verified":
             return Effect.sync(() => void (verified = step.verified))
         }
