@@ -5,6 +5,10 @@ import * as ChildProcess from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { vi } from "vitest"
+
+// a test starts several processes, each of which takes seconds where all cores are busy
+vi.setConfig({ testTimeout: 120_000 })
 
 const root = join(import.meta.dirname, "..", "..")
 const binary = join(root, "src", "Cli", "bin.ts")
