@@ -6,6 +6,7 @@ import { group, storeCommand } from "../command.ts"
 import { confirm, yes } from "../confirming.ts"
 import { projectionOf } from "../declared.ts"
 import { answer, answerRows, note, Output } from "../output.ts"
+import { ProgramName, typedTo } from "../programName.ts"
 import { name, version } from "../projectionArguments.ts"
 import { partitionColumns, statusColumns, statusJson, statusLines } from "../projectionRows.ts"
 import { rebuildFlags } from "../rebuildFlags.ts"
@@ -32,11 +33,14 @@ const list = storeCommand(
     const output = yield* Output
     const nobody = "There is no projection. A program makes one known when it runs it, or eventstore replay."
     if (!output.isJson && !options.watch && (yield* Projection.statuses()).length === 0) return yield* note(nobody)
+    const program = yield* ProgramName
     yield* showing(
       options,
       Effect.map(Projection.statuses(), (statuses) =>
         output.isJson
           ? statuses.map((status) => JSON.stringify(statusJson(status)))
+          : statuses.length === 0
+          ? [typedTo(program, nobody)]
           : tableOf(statusColumns, output).lines(statuses))
     )
   })
