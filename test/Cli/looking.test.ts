@@ -1,5 +1,5 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { DateTime, Effect, Stream } from "effect"
+import { DateTime, Effect, Option, Redacted, Stream } from "effect"
 import {
   Category,
   EventData,
@@ -10,6 +10,7 @@ import {
   type StreamVersion
 } from "effect-eventstore"
 import { eventBlock, eventColumnsOf, eventLine } from "../../src/Cli/internal/eventLines.ts"
+import { targetAt } from "../../src/Cli/internal/pgTarget.ts"
 import { prettyJson } from "../../src/Cli/internal/prettyJson.ts"
 import type { Shown } from "../../src/Cli/internal/shownEvent.ts"
 import { inOneLine, tableText } from "../../src/Cli/internal/table.ts"
@@ -315,3 +316,15 @@ describe("events as they are shown", () => {
     )
   })
 })
+
+it.effect("no address of Postgres is one whose host was meant otherwise", () =>
+  Effect.gen(function*() {
+    const at = (url: string) =>
+      targetAt({ from: "", dir: Option.none(), url: Option.some(Redacted.make(url)), schema: "eventstore", log: 1 })
+    assert.strictEqual((yield* at("postgres://anna:%23x@host/shop")).name, "postgres://host/shop")
+    for (const url of ["postgres:/user", "postgres://anna:1#x@host/shop", "mysql://host/shop", "shop"]) {
+      const { code, message } = yield* Effect.flip(at(url))
+      assert.strictEqual(code, 2, url)
+      assert.match(message, /^This is no URL of a Postgres database .*percent-encoded/)
+    }
+  }))
