@@ -10,7 +10,7 @@ import type * as Projection from "../Projection/Projection.ts"
 import type { EventStore } from "../Store/EventStore.ts"
 import type * as Category from "../Stream/Category.ts"
 import type { Declaration } from "../Subscription/PersistentSubscription.ts"
-import type { SqlClient } from "./internal/logSql.ts"
+import type { SqlClient } from "./internal/frame/logSql.ts"
 
 const TypeId = "~effect-eventstore/Cli/App"
 

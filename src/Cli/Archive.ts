@@ -18,14 +18,14 @@ import type {
   StreamDiverges,
   StreamEnded
 } from "./ArchiveError.ts"
-import type * as Archived from "./internal/archivedEvent.ts"
-import type * as Manifests from "./internal/archiveManifest.ts"
-import type { ArchiveProgress, ProgressOptions } from "./internal/archiveProgress.ts"
-import * as Reader from "./internal/archiveReader.ts"
-import * as Exporting from "./internal/exportLog.ts"
-import * as Importing from "./internal/importLog.ts"
-import * as Sources from "./internal/importSource.ts"
-import type * as Tables from "./internal/logSql.ts"
+import type * as Archived from "./internal/archive/archivedEvent.ts"
+import type * as Manifests from "./internal/archive/archiveManifest.ts"
+import type { ArchiveProgress, ProgressOptions } from "./internal/archive/archiveProgress.ts"
+import * as Reader from "./internal/archive/archiveReader.ts"
+import * as Exporting from "./internal/archive/exportLog.ts"
+import * as Importing from "./internal/archive/importLog.ts"
+import * as Sources from "./internal/archive/importSource.ts"
+import type * as Tables from "./internal/frame/logSql.ts"
 
 /**
  * Where a log is: a client, the name of the database schema, `"eventstore"` where nothing else was chosen, and which of the

@@ -4,9 +4,9 @@ import { Category, EventData, EventId, EventStore, StoreError } from "effect-eve
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { partly, stored as storedBy } from "../../src/Cli/internal/appendStoring.ts"
-import { byteLines } from "../../src/Cli/internal/byteLines.ts"
-import { isKept } from "../../src/Cli/internal/decimals.ts"
-import { explain } from "../../src/Cli/internal/pgExplaining.ts"
+import { isKept } from "../../src/Cli/internal/archive/decimals.ts"
+import { byteLines } from "../../src/Cli/internal/frame/byteLines.ts"
+import { explain } from "../../src/Cli/internal/frame/pgExplaining.ts"
 import { Logs } from "../support/cliShop/logs.ts"
 import { directory, run } from "../support/commandLine.ts"
 

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { gunzipSync, gzipSync } from "node:zlib"
-import * as Manifest from "../../src/Cli/internal/archiveManifest.ts"
+import * as Manifest from "../../src/Cli/internal/archive/archiveManifest.ts"
 import { Databases, directory, insert, newLog, placesOf, rows, setState } from "../support/archives.ts"
 
 const events = "events-00001.jsonl.gz"

@@ -1,8 +1,8 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import type * as Archive from "effect-eventstore/Cli/Archive"
-import * as ExportSql from "../../src/Cli/internal/exportSql.ts"
-import * as ImportSql from "../../src/Cli/internal/importSql.ts"
+import * as ExportSql from "../../src/Cli/internal/archive/exportSql.ts"
+import * as ImportSql from "../../src/Cli/internal/archive/importSql.ts"
 import { Databases, newLog } from "../support/archives.ts"
 
 /** The plan of a statement, in place of its answer. */

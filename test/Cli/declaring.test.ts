@@ -5,7 +5,7 @@ import { Console, Effect, Layer } from "effect"
 import { App, Cli } from "effect-eventstore/Cli"
 import { Command } from "effect/cli"
 import { join } from "node:path"
-import { checkDeclared } from "../../src/Cli/internal/declared.ts"
+import { checkDeclared } from "../../src/Cli/internal/frame/declared.ts"
 import { Cart, Carts, Popular, Totals } from "../support/cliShop/shop.ts"
 import { directory } from "../support/commandLine.ts"
 

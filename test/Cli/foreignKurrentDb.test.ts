@@ -4,9 +4,9 @@ import { assert, layer } from "@effect/vitest"
 import { Arbitrary, Effect, FileSystem, Schema, Stream } from "effect"
 import { EventId } from "effect-eventstore"
 import { join } from "node:path"
-import * as KurrentDb from "../../src/Cli/internal/kurrentDb.ts"
-import { split } from "../../src/Cli/internal/kurrentDbDocuments.ts"
-import * as Time from "../../src/Cli/internal/kurrentDbTime.ts"
+import * as KurrentDb from "../../src/Cli/internal/foreign/kurrentDb.ts"
+import { split } from "../../src/Cli/internal/foreign/kurrentDbDocuments.ts"
+import * as Time from "../../src/Cli/internal/foreign/kurrentDbTime.ts"
 
 const fixture = (name: string) => join(import.meta.dirname, "..", "fixtures", name)
 const bytesOf = (text: string, chunk = 64) => {

@@ -2,11 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema, Stream } from "effect"
 import { EventId, EventMetadata } from "effect-eventstore"
-import * as Json from "../../src/Cli/internal/exactJson.ts"
-import type { ForeignEvent } from "../../src/Cli/internal/foreignEvent.ts"
-import { toMetadata } from "../../src/Cli/internal/foreignMetadata.ts"
-import { emmettNames, fromRules, sameNames } from "../../src/Cli/internal/foreignRename.ts"
-import * as ForeignSource from "../../src/Cli/internal/foreignSource.ts"
+import * as Json from "../../src/Cli/internal/archive/exactJson.ts"
+import type { ForeignEvent } from "../../src/Cli/internal/foreign/foreignEvent.ts"
+import { toMetadata } from "../../src/Cli/internal/foreign/foreignMetadata.ts"
+import { emmettNames, fromRules, sameNames } from "../../src/Cli/internal/foreign/foreignRename.ts"
+import * as ForeignSource from "../../src/Cli/internal/foreign/foreignSource.ts"
 
 const event = (stream: string, version: number | undefined): ForeignEvent => ({
   place: `version ${version}`,

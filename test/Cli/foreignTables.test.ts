@@ -5,9 +5,9 @@ import { EventId } from "effect-eventstore"
 import { SqlClient } from "effect/sql"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import * as Emmett from "../../src/Cli/internal/emmettSql.ts"
-import type { ForeignSource } from "../../src/Cli/internal/foreignSource.ts"
-import * as MessageDb from "../../src/Cli/internal/messageDbSql.ts"
+import * as Emmett from "../../src/Cli/internal/foreign/emmettSql.ts"
+import type { ForeignSource } from "../../src/Cli/internal/foreign/foreignSource.ts"
+import * as MessageDb from "../../src/Cli/internal/foreign/messageDbSql.ts"
 import * as TestPostgres from "../support/TestPostgres.ts"
 
 const fixture = (name: string) =>

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { problemOfThing } from "../../src/Cli/internal/scaffoldThing.ts"
+import { problemOfThing } from "../../src/Cli/internal/scaffold/scaffoldThing.ts"
 import { directory, run, terminal } from "../support/commandLine.ts"
 import { environment, install, pack } from "../support/installed.ts"
 

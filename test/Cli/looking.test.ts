@@ -10,10 +10,10 @@ import {
   type StreamVersion
 } from "effect-eventstore"
 import { eventBlock, eventColumnsOf, eventLine } from "../../src/Cli/internal/eventLines.ts"
-import { targetAt } from "../../src/Cli/internal/pgTarget.ts"
+import { targetAt } from "../../src/Cli/internal/frame/pgTarget.ts"
+import { inOneLine, tableText } from "../../src/Cli/internal/frame/table.ts"
 import { prettyJson } from "../../src/Cli/internal/prettyJson.ts"
 import type { Shown } from "../../src/Cli/internal/shownEvent.ts"
-import { inOneLine, tableText } from "../../src/Cli/internal/table.ts"
 import { fulfils, parseCondition } from "../../src/Cli/internal/where.ts"
 import { Logs } from "../support/cliShop/logs.ts"
 import { run, start } from "../support/commandLine.ts"

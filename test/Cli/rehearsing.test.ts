@@ -3,9 +3,9 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, Layer, References, Schedule, Schema } from "effect"
 import { EventStore, Projection } from "effect-eventstore"
-import { Output } from "../../src/Cli/internal/output.ts"
-import { Progress } from "../../src/Cli/internal/progress.ts"
-import { rehearse, rehearsedText } from "../../src/Cli/internal/replayRehearsal.ts"
+import { Output } from "../../src/Cli/internal/frame/output.ts"
+import { Progress } from "../../src/Cli/internal/frame/progress.ts"
+import { rehearse, rehearsedText } from "../../src/Cli/internal/replay/replayRehearsal.ts"
 import { fill, Payment } from "../support/cliShop/shop.ts"
 
 const quiet = Layer.mergeAll(

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Option } from "effect"
-import { parseTime, rangeOf } from "../../src/Cli/internal/times.ts"
+import { parseTime, rangeOf } from "../../src/Cli/internal/frame/times.ts"
 
 const now = Date.UTC(2026, 10, 21, 12)
 const read = (text: string) => {

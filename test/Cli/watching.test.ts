@@ -4,9 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, Fiber, Latch } from "effect"
 import { StoreError } from "effect-eventstore"
 import { TestClock } from "effect/testing"
-import { Output } from "../../src/Cli/internal/output.ts"
-import { releasedWithin } from "../../src/Cli/internal/releasing.ts"
-import { showing } from "../../src/Cli/internal/watching.ts"
+import { Output } from "../../src/Cli/internal/frame/output.ts"
+import { releasedWithin } from "../../src/Cli/internal/frame/releasing.ts"
+import { showing } from "../../src/Cli/internal/frame/watching.ts"
 
 const failing = (isRetryable: boolean) =>
   Effect.fail(

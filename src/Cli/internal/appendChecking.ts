@@ -5,8 +5,8 @@ import * as EventMetadata from "../../Event/EventMetadata.ts"
 import * as RawEvent from "../../Event/RawEvent.ts"
 import * as Category from "../../Stream/Category.ts"
 import { type AppendInput, problemOfIssue } from "./appendInput.ts"
-import { didYouMean } from "./nearest.ts"
-import { wrongInput } from "./refusal.ts"
+import { didYouMean } from "./frame/nearest.ts"
+import { wrongInput } from "./frame/refusal.ts"
 
 /** An event with an id, its own or one that was made for it. */
 export type Identified = EventData.EventData<unknown> & { readonly id: EventId.EventId }

@@ -1,9 +1,9 @@
 import { Effect, FileSystem, Result, Schema, SchemaIssue, Stdio, Stream } from "effect"
 import { EventId } from "../../Event/EventId.ts"
 import { EventMetadata } from "../../Event/EventMetadata.ts"
-import { byteLines } from "./byteLines.ts"
-import { isKept } from "./decimals.ts"
-import { wrongInput } from "./refusal.ts"
+import { isKept } from "./archive/decimals.ts"
+import { byteLines } from "./frame/byteLines.ts"
+import { wrongInput } from "./frame/refusal.ts"
 
 /** An event on its way into a log, as somebody wrote it: nothing of it is checked against what an application declares. */
 export const AppendInput = Schema.Struct({

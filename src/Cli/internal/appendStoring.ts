@@ -2,9 +2,9 @@ import { Effect } from "effect"
 import type { EventStore } from "../../Store/EventStore.ts"
 import type { ExpectedVersion } from "../../Stream/ExpectedVersion.ts"
 import type { Checked, Identified } from "./appendChecking.ts"
-import { explain } from "./pgExplaining.ts"
-import { Refused } from "./refusal.ts"
-import { counted } from "./table.ts"
+import { explain } from "./frame/pgExplaining.ts"
+import { Refused } from "./frame/refusal.ts"
+import { counted } from "./frame/table.ts"
 
 /** Appends. Where nobody knows what became of it, the error has the ids with which it can be repeated. */
 export const stored = (

@@ -2,8 +2,8 @@ import { Effect } from "effect"
 import { isEventId } from "../../Event/EventId.ts"
 import type { EventStore } from "../../Store/EventStore.ts"
 import { type Follower, selectFollowers } from "./causationSql.ts"
-import type { LogTables } from "./logSql.ts"
-import type { Report } from "./progress.ts"
+import type { LogTables } from "./frame/logSql.ts"
+import type { Report } from "./frame/progress.ts"
 import { eventById, type Shown } from "./shownEvent.ts"
 
 /** What an event names as its causation, and the event that this is, where it is one that can be read. */

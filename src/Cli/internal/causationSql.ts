@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 /** An event that follows from another one, and where it stands. */
 export interface Follower {

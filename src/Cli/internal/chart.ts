@@ -1,5 +1,5 @@
-import type { Output } from "./output.ts"
-import { numberOf } from "./table.ts"
+import type { Output } from "./frame/output.ts"
+import { numberOf } from "./frame/table.ts"
 
 const eighths = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 

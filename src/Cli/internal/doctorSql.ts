@@ -1,7 +1,7 @@
 /** What a database says of itself, asked without prepared statements: a pooler may stand between. */
 import { Effect } from "effect"
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 const ask = <A extends object>({ sql }: LogTables, text: string, params: ReadonlyArray<unknown> = []) =>
   sql.unsafe<A>(text, params).unprepared

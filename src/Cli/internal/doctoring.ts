@@ -1,8 +1,8 @@
 import * as PgCapabilities from "../../Postgres/PgCapabilities.ts"
 import { latest } from "../../Postgres/PgMigrations.ts"
 import type { Connections, OpenTransaction, Prepared, Role, Server, Setting } from "./doctorSql.ts"
-import { timeOf } from "./progress.ts"
-import { counted, numberOf } from "./table.ts"
+import { timeOf } from "./frame/progress.ts"
+import { counted, numberOf } from "./frame/table.ts"
 
 /** What was looked at, and how it is. `danger`: events may be lost, or the event store does not work. */
 export interface Diagnosis {

@@ -1,9 +1,9 @@
 import { DateTime, Effect } from "effect"
 import { factLines, type Facts } from "./facts.ts"
-import { Output } from "./output.ts"
+import { Output } from "./frame/output.ts"
+import { type Column, printable } from "./frame/table.ts"
 import { prettyJson } from "./prettyJson.ts"
 import type { Shown } from "./shownEvent.ts"
-import { type Column, printable } from "./table.ts"
 
 /** Events as a table: a line for each. In a narrow terminal their data have the room that the whole time would take. */
 export const eventColumns = Effect.gen(function*() {

@@ -3,10 +3,10 @@ import { Argument, Flag } from "effect/cli"
 import * as Category from "../../Stream/Category.ts"
 import type { StreamRef } from "../../Stream/Category.ts"
 import type { EventFilter } from "../../Stream/EventFilter.ts"
-import { wrongInput } from "./refusal.ts"
-import { valueOf } from "./settings.ts"
+import { wrongInput } from "./frame/refusal.ts"
+import { valueOf } from "./frame/settings.ts"
+import { rangeOf, timeFlag } from "./frame/times.ts"
 import { asStored, type Showing, type Shown, type ShownEvent } from "./shownEvent.ts"
-import { rangeOf, timeFlag } from "./times.ts"
 import { type Condition, fulfils, parseCondition } from "./where.ts"
 
 /** What commands that show events take to know which. */

@@ -1,5 +1,5 @@
-import type { Output } from "./output.ts"
-import { numberOf, printable } from "./table.ts"
+import type { Output } from "./frame/output.ts"
+import { numberOf, printable } from "./frame/table.ts"
 
 /** What is known of something: a name and a value each; what is `undefined` is left out. */
 export type Facts = ReadonlyArray<readonly [name: string, value: string | number | undefined]>

@@ -1,6 +1,6 @@
 import { JsonPatch, type Schema } from "effect"
-import type { Output } from "./output.ts"
-import { printable } from "./table.ts"
+import type { Output } from "./frame/output.ts"
+import { printable } from "./frame/table.ts"
 
 /** What is different between two JSON values, at a path of keys and indexes. */
 export type JsonChange =

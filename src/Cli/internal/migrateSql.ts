@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 /** Whether any log of a schema has an event. */
 export const hasEvents = ({ schema, sql }: LogTables) =>

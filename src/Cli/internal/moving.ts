@@ -1,11 +1,11 @@
 import { Effect, type Option } from "effect"
 import { Flag } from "effect/cli"
 import type * as Archive from "../Archive.ts"
-import type { OpenLog } from "./logSql.ts"
-import { note } from "./output.ts"
-import { during } from "./progress.ts"
-import { counted, numberOf } from "./table.ts"
-import { rangeOf, timeFlag } from "./times.ts"
+import type { OpenLog } from "./frame/logSql.ts"
+import { note } from "./frame/output.ts"
+import { during } from "./frame/progress.ts"
+import { counted, numberOf } from "./frame/table.ts"
+import { rangeOf, timeFlag } from "./frame/times.ts"
 
 /** The flags that say which events are moved. */
 export const filterFlags = {

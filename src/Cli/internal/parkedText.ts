@@ -1,5 +1,5 @@
+import { printable } from "./frame/table.ts"
 import type { recordedJson } from "./recordedJson.ts"
-import { printable } from "./table.ts"
 
 interface AnyParked {
   readonly position: number

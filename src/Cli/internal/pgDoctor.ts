@@ -3,15 +3,15 @@ import { Clock, Effect, FileSystem, Queue, Random, Result, Stream } from "effect
 import type { SqlError } from "effect/sql"
 import { grants, latest, status } from "../../Postgres/PgMigrations.ts"
 import { reasonOf } from "../../Store/StoreError.ts"
-import { Application } from "./application.ts"
 import * as Doctoring from "./doctoring.ts"
 import type { Diagnosis } from "./doctoring.ts"
 import * as Sql from "./doctorSql.ts"
 import { sizeOf } from "./facts.ts"
-import { type LogTables, OpenLog } from "./logSql.ts"
-import { numberOf } from "./table.ts"
-import { checkDefences } from "./verifyDefences.ts"
-import { Tally } from "./verifying.ts"
+import { Application } from "./frame/application.ts"
+import { type LogTables, OpenLog } from "./frame/logSql.ts"
+import { numberOf } from "./frame/table.ts"
+import { checkDefences } from "./verify/verifyDefences.ts"
+import { Tally } from "./verify/verifying.ts"
 
 /** Looks at an open database, one check after the other: what cannot be asked hinders nothing else. */
 export const diagnose = Effect.gen(function*() {

@@ -1,5 +1,5 @@
-import type { Output } from "./output.ts"
-import { printable } from "./table.ts"
+import type { Output } from "./frame/output.ts"
+import { printable } from "./frame/table.ts"
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g
 

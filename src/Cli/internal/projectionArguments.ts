@@ -1,5 +1,5 @@
 import { Argument, Flag } from "effect/cli"
-import { natural } from "./settings.ts"
+import { natural } from "./frame/settings.ts"
 
 /** Which projection a command is about. */
 export const name = Argument.String("name").pipe(Argument.withDescription("Name of the projection"))

@@ -1,7 +1,7 @@
 import { DateTime } from "effect"
 import type { Parked, Status } from "../../Projection/Projection.ts"
+import { type Column, numberOf, printable } from "./frame/table.ts"
 import { recordedJsonOf } from "./recordedJson.ts"
-import { type Column, numberOf, printable } from "./table.ts"
 
 /**
  * What is done with a version, in a word: `running` only where somebody runs it, else `idle`; `inline` where appends apply it.

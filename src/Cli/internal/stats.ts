@@ -1,6 +1,6 @@
 import { Clock, DateTime, Effect } from "effect"
-import type { LogTables } from "./logSql.ts"
-import type { Report } from "./progress.ts"
+import type { LogTables } from "./frame/logSql.ts"
+import type { Report } from "./frame/progress.ts"
 import * as Sql from "./statsSql.ts"
 
 /** Events of one kind; an estimate where only some were looked at. */

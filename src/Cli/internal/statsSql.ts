@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 /** Positions behind `after`, up to `to`. */
 export interface Block {

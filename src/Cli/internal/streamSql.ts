@@ -1,5 +1,5 @@
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 /** The events of one type and shape in a stream. Those that are hidden are none of them. */
 export interface TypeCount {

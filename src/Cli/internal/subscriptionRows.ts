@@ -1,8 +1,8 @@
 import { DateTime } from "effect"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { Info, Parked } from "../../Subscription/PersistentSubscription.ts"
+import { type Column, numberOf } from "./frame/table.ts"
 import { recordedJsonOf } from "./recordedJson.ts"
-import { type Column, numberOf } from "./table.ts"
 
 /** What a filter lets pass, in a few words. */
 export const filterText = (

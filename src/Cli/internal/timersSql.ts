@@ -1,7 +1,7 @@
 import { Effect, Option, Stream } from "effect"
 import type { SqlError } from "effect/sql"
 import { toSql } from "../../Postgres/SchemaName.ts"
-import type { LogTables } from "./logSql.ts"
+import type { LogTables } from "./frame/logSql.ts"
 
 /** A timer that waits. Times are in milliseconds since 1970, by the clock of the database. */
 export interface WaitingTimer {

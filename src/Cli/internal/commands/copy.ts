@@ -1,13 +1,13 @@
 import { Config, Effect, Option, Path } from "effect"
 import { Flag } from "effect/cli"
 import * as Archive from "../../Archive.ts"
-import { tablesCommand } from "../command.ts"
-import { logSource } from "../exportLog.ts"
-import { OpenLog } from "../logSql.ts"
+import { logSource } from "../archive/exportLog.ts"
+import { tablesCommand } from "../frame/command.ts"
+import { OpenLog } from "../frame/logSql.ts"
+import { answer } from "../frame/output.ts"
+import { environment, targetAt, withDestination } from "../frame/pgTarget.ts"
+import { wrongInput } from "../frame/refusal.ts"
 import { filterFlags, filterOf, goesOn, importedText, moving, noteEmpty } from "../moving.ts"
-import { answer } from "../output.ts"
-import { environment, targetAt, withDestination } from "../pgTarget.ts"
-import { wrongInput } from "../refusal.ts"
 
 export const copy = tablesCommand(
   "copy",

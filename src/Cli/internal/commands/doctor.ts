@@ -1,13 +1,13 @@
 import { Cause, Effect, Exit } from "effect"
-import { layer as application } from "../application.ts"
-import { plainCommand } from "../command.ts"
 import { danger, type Diagnosis } from "../doctoring.ts"
-import { answer, type Output } from "../output.ts"
+import { layer as application } from "../frame/application.ts"
+import { plainCommand } from "../frame/command.ts"
+import { answer, type Output } from "../frame/output.ts"
+import { explain } from "../frame/pgExplaining.ts"
+import { target, withDatabase } from "../frame/pgTarget.ts"
+import { Reported } from "../frame/reporting.ts"
+import { counted, printable } from "../frame/table.ts"
 import { diagnose } from "../pgDoctor.ts"
-import { explain } from "../pgExplaining.ts"
-import { target, withDatabase } from "../pgTarget.ts"
-import { Reported } from "../reporting.ts"
-import { counted, printable } from "../table.ts"
 
 export const doctor = plainCommand(
   "doctor",

@@ -1,11 +1,11 @@
 import { Effect, Path } from "effect"
 import { Argument } from "effect/cli"
 import * as Archive from "../../Archive.ts"
-import { tablesCommand } from "../command.ts"
-import { OpenLog } from "../logSql.ts"
+import { tablesCommand } from "../frame/command.ts"
+import { OpenLog } from "../frame/logSql.ts"
+import { answer, note } from "../frame/output.ts"
+import { counted, numberOf } from "../frame/table.ts"
 import { filterFlags, filterOf, moving, noteEmpty } from "../moving.ts"
-import { answer, note } from "../output.ts"
-import { counted, numberOf } from "../table.ts"
 
 export const exportCommand = tablesCommand(
   "export",

@@ -1,13 +1,13 @@
 import { Effect, Option, Path } from "effect"
 import { Argument, Flag, Prompt, TerminalCapabilities } from "effect/cli"
-import { plainCommand } from "../command.ts"
-import { asking, yes } from "../confirming.ts"
-import { answer, Output } from "../output.ts"
-import { wrongInput } from "../refusal.ts"
-import { type Action, scaffold } from "../scaffold.ts"
-import { problemOfThing } from "../scaffoldThing.ts"
-import { valueOf } from "../settings.ts"
-import { tableText } from "../table.ts"
+import { plainCommand } from "../frame/command.ts"
+import { asking, yes } from "../frame/confirming.ts"
+import { answer, Output } from "../frame/output.ts"
+import { wrongInput } from "../frame/refusal.ts"
+import { valueOf } from "../frame/settings.ts"
+import { tableText } from "../frame/table.ts"
+import { type Action, scaffold } from "../scaffold/scaffold.ts"
+import { problemOfThing } from "../scaffold/scaffoldThing.ts"
 
 export const init = plainCommand(
   "init",

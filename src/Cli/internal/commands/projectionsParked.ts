@@ -1,15 +1,15 @@
 import { Effect, Stream } from "effect"
 import { Flag } from "effect/cli"
 import * as Projection from "../../../Projection/Projection.ts"
-import { storeCommand } from "../command.ts"
-import { confirm, yes } from "../confirming.ts"
-import { answer, answerRows, note, Output } from "../output.ts"
+import { storeCommand } from "../frame/command.ts"
+import { confirm, yes } from "../frame/confirming.ts"
+import { answer, answerRows, note, Output } from "../frame/output.ts"
+import { wrongInput } from "../frame/refusal.ts"
+import { natural, valueOf } from "../frame/settings.ts"
+import { counted } from "../frame/table.ts"
 import { parkedText } from "../parkedText.ts"
 import { name, version } from "../projectionArguments.ts"
 import { parkedColumns, parkedJson } from "../projectionRows.ts"
-import { wrongInput } from "../refusal.ts"
-import { natural, valueOf } from "../settings.ts"
-import { counted } from "../table.ts"
 
 const keys = Flag.String("key").pipe(
   Flag.withDescription("Only of this key; may be repeated"),

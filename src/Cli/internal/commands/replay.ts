@@ -1,19 +1,25 @@
 import { Effect, Option } from "effect"
 import { Argument, type Command, Flag } from "effect/cli"
 import type * as Projection from "../../../Projection/Projection.ts"
-import { Application } from "../application.ts"
-import { storeCommand } from "../command.ts"
-import { OpenLog } from "../logSql.ts"
-import { rebuildFlags } from "../rebuildFlags.ts"
-import { answerIsNo, wrongInput } from "../refusal.ts"
-import { type Handled, type HandlerReplayed, handlerText, prepareHandler, replayHandler } from "../replayHandler.ts"
-import { type Job, replayableOf, runJobs } from "../replaying.ts"
-import { rebuildJob } from "../replayProjection.ts"
-import { isBounded, range, readRange } from "../replayRange.ts"
-import { rehearse, type Rehearsed, rehearsedText } from "../replayRehearsal.ts"
-import { scratches } from "../scratches.ts"
-import { natural, valueOf } from "../settings.ts"
-import { numberOf } from "../table.ts"
+import { Application } from "../frame/application.ts"
+import { storeCommand } from "../frame/command.ts"
+import { OpenLog } from "../frame/logSql.ts"
+import { answerIsNo, wrongInput } from "../frame/refusal.ts"
+import { natural, valueOf } from "../frame/settings.ts"
+import { numberOf } from "../frame/table.ts"
+import { rebuildFlags } from "../replay/rebuildFlags.ts"
+import {
+  type Handled,
+  type HandlerReplayed,
+  handlerText,
+  prepareHandler,
+  replayHandler
+} from "../replay/replayHandler.ts"
+import { type Job, replayableOf, runJobs } from "../replay/replaying.ts"
+import { rebuildJob } from "../replay/replayProjection.ts"
+import { isBounded, range, readRange } from "../replay/replayRange.ts"
+import { rehearse, type Rehearsed, rehearsedText } from "../replay/replayRehearsal.ts"
+import { scratches } from "../replay/scratches.ts"
 
 const dryRun = {
   dryRun: Flag.Boolean("dry-run").pipe(

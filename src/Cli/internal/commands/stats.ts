@@ -1,16 +1,16 @@
 import { DateTime, Effect } from "effect"
 import { Flag } from "effect/cli"
 import { barChart } from "../chart.ts"
-import { storeCommand } from "../command.ts"
 import { factLines, sizeOf } from "../facts.ts"
-import { OpenLog } from "../logSql.ts"
-import { answer, type Output } from "../output.ts"
-import { during } from "../progress.ts"
-import { natural } from "../settings.ts"
+import { storeCommand } from "../frame/command.ts"
+import { OpenLog } from "../frame/logSql.ts"
+import { answer, type Output } from "../frame/output.ts"
+import { during } from "../frame/progress.ts"
+import { natural } from "../frame/settings.ts"
+import { type Column, counted, numberOf, tableText } from "../frame/table.ts"
+import { rangeOf, timeFlag } from "../frame/times.ts"
 import { type Counted, type Stats, statsOf } from "../stats.ts"
 import type { TableSize } from "../statsSql.ts"
-import { type Column, counted, numberOf, tableText } from "../table.ts"
-import { rangeOf, timeFlag } from "../times.ts"
 
 export const stats = storeCommand(
   "stats",
