@@ -58,7 +58,8 @@ export interface SubscriptionState extends SubscriptionDefinition {
 /**
  * A piece of the log that was looked through: what matched between `from` (exclusive) and `to` (inclusive). It is taken
  * only if `from` is still the position of the subscription, and `revision` its revision; else somebody else was faster, or
- * declared it to be another one, and nothing happens.
+ * declared it to be another one, and nothing happens. Nor does it where another event, or none, stands at `to` than `eventId`: the
+ * log was restored, or another server took over, since it was read.
  *
  * @category models
  * @since 0.1.0

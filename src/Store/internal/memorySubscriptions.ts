@@ -1,5 +1,4 @@
 import { Clock, Duration, Effect, Option } from "effect"
-import type { StoredEvent } from "../../Stream/StoredEvent.ts"
 import * as StreamId from "../../Stream/StreamId.ts"
 import type { AppendRefused } from "../LogStorage.ts"
 import type { InvalidInput, StoreError } from "../StoreError.ts"
@@ -11,6 +10,7 @@ import {
   makeSubscription,
   move,
   parkedAfter,
+  type QueuedLog,
   restart,
   settle,
   stateOf,
@@ -20,9 +20,7 @@ import {
 import type { Ending } from "./memoryTransaction.ts"
 
 /** What persistent subscriptions need of the log in memory. */
-export interface SubscribedLog {
-  /** The event at a position, unless it is hidden. */
-  readonly eventAt: (position: number) => StoredEvent | undefined
+export interface SubscribedLog extends QueuedLog {
   /** Runs an effect as a transaction that ends with something else. `None`, and nothing stored, where that cannot be. */
   readonly transactionWith: <A, E, R>(
     effect: Effect.Effect<A, E, R>,
@@ -119,7 +117,7 @@ export const makeMemorySubscriptions = (log: SubscribedLog): SubscriptionStorage
     claim: (asked) =>
       atTime(asked.now, (now) => {
         const subscription = byId.get(asked.id)
-        return subscription && claim(subscription, asked, now, log.eventAt)
+        return subscription && claim(subscription, asked, now, log)
       }),
 
     settle: (id, settlements, now) =>

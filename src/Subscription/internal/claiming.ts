@@ -1,6 +1,8 @@
 import { Duration, Effect, Exit, Option, Scope } from "effect"
-import type { StoreError } from "../../Store/StoreError.ts"
+import type { EventId } from "../../Event/EventId.ts"
+import { LogRewound, type StoreError } from "../../Store/StoreError.ts"
 import type { Claimed, Offer } from "../../Store/SubscriptionStorage.ts"
+import type { Position } from "../../Stream/Position.ts"
 import { SubscriptionRemoved } from "../SubscriptionError.ts"
 import type { Core } from "./core.ts"
 import { isSameFilter } from "./declaration.ts"
@@ -53,6 +55,10 @@ export class Claiming {
       const limit = this.room
       const claimed = yield* core.steadily("claimed", this.ask(limit, offer))
       const isTaken = offer === undefined || claimed.position === offer.to
+      // nobody was faster: the log may not be the one that was read
+      if (!isTaken && claimed.position === offer.from && claimed.revision === this.revision) {
+        yield* this.stillHolds(offer)
+      }
       mayFind = claimed.deliveries.length >= limit || !isTaken
       position = claimed.position
       free = claimed.free
@@ -94,6 +100,21 @@ export class Claiming {
     const place = { position: state.position, eventId: state.eventId ?? undefined }
     filler.follow(yield* store.tail.follow(state.filter, place).pipe(Scope.provide(scope)), state.position)
   })
+
+  /** Fails where what was offered is not in the log any more: it was restored, or another server took over. */
+  private stillHolds({ eventId, to }: Offer): Effect.Effect<void, unknown> {
+    const { core } = this
+    if (eventId === null) return Effect.void
+    return Effect.flatMap(
+      core.steadily("claimed", core.options.store.storage.identity(to)),
+      (found) =>
+        found.eventId === eventId
+          ? Effect.void
+          : Effect.fail(
+            new LogRewound({ position: to as Position, head: found.head as Position, eventId: eventId as EventId })
+          )
+    )
+  }
 
   private get room(): number {
     return this.core.options.window - this.core.holdings.size

@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
+import * as RawEvent from "../../Event/RawEvent.ts"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type {
   Claim,
@@ -8,6 +9,7 @@ import type {
   Settlement,
   SubscriptionDefinition
 } from "../../Store/SubscriptionStorage.ts"
+import { rawStream } from "../../Stream/Category.ts"
 import { equal, freshName, type Store } from "./rule.ts"
 
 /**
@@ -57,6 +59,16 @@ export const claimOf = (id: number, now: number | undefined, options: Partial<Cl
 })
 
 /** A persistent subscription of its own for each rule, and what rules do with it. */
+/** Stores so many events: what stands before and at the last of them, and its id. */
+export const storedEvents = Effect.fnUntraced(function*(store: Store, count: number) {
+  const noted = RawEvent.make({ type: "Noted", schemaVersion: 1, data: {} })
+  const { firstPosition, position } = yield* store.append(
+    rawStream(`offered-${freshName()}`),
+    Array.from({ length: count }, () => noted)
+  )
+  return { from: firstPosition - 1, to: position, eventId: (yield* store.storage.identity(position)).eventId! }
+})
+
 export type Queue = Effect.Success<ReturnType<typeof makeQueue>>
 
 export const makeQueue = Effect.fnUntraced(

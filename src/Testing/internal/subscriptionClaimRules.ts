@@ -1,6 +1,7 @@
 import { assert } from "@effect/vitest"
 import { Duration } from "effect"
-import { begin, done, makeQueue, park, positionsOf, release, retry } from "./queue.ts"
+import * as EventId from "../../Event/EventId.ts"
+import { begin, done, makeQueue, park, positionsOf, release, retry, storedEvents } from "./queue.ts"
 import { equal, has, type Rules } from "./rule.ts"
 
 /** What a claim hands out, and what it keeps back. */
@@ -19,6 +20,16 @@ export const subscriptionClaimRules: Rules = (rule) => {
     const events = [{ position: 1, key: "a" }, { position: 2, key: "a" }, { position: 3, key: "b" }]
     equal(yield* queue.positions(begin, { limit: 2, offer: { from: 0, to: 3, eventId: null, events } }), [1, 2])
     equal(yield* queue.positions(begin), [3])
+  })
+
+  rule("takes no offer that ends with another event than the log has there, or beyond its end", function*(store) {
+    const { eventId, from, to } = yield* storedEvents(store, 2)
+    const queue = yield* makeQueue(store, {}, from)
+    const offered = (to: number, eventId: string) =>
+      queue.positions(begin, { offer: { from, to, eventId, events: [{ position: from + 1, key: "a" }] } })
+    equal(yield* offered(to, yield* EventId.make), [])
+    equal(yield* offered(to + 1, eventId), [])
+    equal(yield* offered(to, eventId), [from + 1])
   })
 
   rule("hands out nothing to a claim with limit 0, and counts no attempt", function*(store) {

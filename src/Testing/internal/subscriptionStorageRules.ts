@@ -1,6 +1,18 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
-import { begin, claimOf, definitionOf, done, everything, longAgo, makeQueue, park, retry, storageOf } from "./queue.ts"
+import {
+  begin,
+  claimOf,
+  definitionOf,
+  done,
+  everything,
+  longAgo,
+  makeQueue,
+  park,
+  retry,
+  storageOf,
+  storedEvents
+} from "./queue.ts"
 import { collect, equal, freshCategory, freshName, has, notes, type Rules, someNotes, together } from "./rule.ts"
 import { subscriptionClaimRules } from "./subscriptionClaimRules.ts"
 import { subscriptionFinishRules } from "./subscriptionFinishRules.ts"
@@ -190,15 +202,12 @@ const subscriptionRules: Rules = (rule) => {
   })
 
   rule("takes an offer that goes on where the subscription stands", function*(store) {
-    const queue = yield* makeQueue(store, {}, 10)
-    const eventId = "0190a000-0000-7000-8000-000000000003"
-    const events = [{ position: 12, key: "a" }, { position: 15, key: null }]
-    has(yield* queue.claim(begin, { limit: 0, offer: { from: 10, to: 20, eventId, events } }), {
-      position: 20,
-      eventId
-    })
-    has(yield* queue.state(), { position: 20, eventId, checkpoint: 11, waiting: 2 })
-    equal((yield* queue.take(begin)).map(({ key, position }) => [position, key]), [[12, "a"], [15, null]])
+    const { eventId, from, to } = yield* storedEvents(store, 10)
+    const queue = yield* makeQueue(store, {}, from)
+    const events = [{ position: from + 2, key: "a" }, { position: from + 5, key: null }]
+    has(yield* queue.claim(begin, { limit: 0, offer: { from, to, eventId, events } }), { position: to, eventId })
+    has(yield* queue.state(), { position: to, eventId, checkpoint: from + 1, waiting: 2 })
+    equal((yield* queue.take(begin)).map(({ key, position }) => [position, key]), [[from + 2, "a"], [from + 5, null]])
   })
 
   rule("moves on over a piece of the log in which nothing matches", function*(store) {
@@ -209,14 +218,14 @@ const subscriptionRules: Rules = (rule) => {
   })
 
   rule("passes over an offer that begins elsewhere, and answers where the subscription stands", function*(store) {
-    const queue = yield* makeQueue(store)
-    const eventId = "0190a000-0000-7000-8000-000000000004"
-    yield* queue.claim(begin, { limit: 0, offer: { from: 0, to: 5, eventId, events: [{ position: 5, key: "a" }] } })
-    for (const from of [0, 4, 6]) {
-      const offer = { from, to: 9, eventId: null, events: [{ position: 9, key: "b" }] }
-      has(yield* queue.claim(begin, { limit: 0, offer }), { position: 5, eventId, free: 999 })
+    const { eventId, from, to } = yield* storedEvents(store, 5)
+    const queue = yield* makeQueue(store, {}, from)
+    yield* queue.claim(begin, { limit: 0, offer: { from, to, eventId, events: [{ position: to, key: "a" }] } })
+    for (const elsewhere of [from, to - 1, to + 1]) {
+      const offer = { from: elsewhere, to: to + 4, eventId: null, events: [{ position: to + 4, key: "b" }] }
+      has(yield* queue.claim(begin, { limit: 0, offer }), { position: to, eventId, free: 999 })
     }
-    equal(yield* queue.positions(begin), [5])
+    equal(yield* queue.positions(begin), [to])
   })
 
   rule("takes exactly one of many offers that begin at the same position", function*(store) {
