@@ -1,7 +1,6 @@
-import { DateTime } from "effect"
 import type { Parked, Status } from "../../Projection/Projection.ts"
 import { type Column, numberOf, printable } from "./frame/table.ts"
-import { recordedJsonOf } from "./recordedJson.ts"
+import type { parkedJson } from "./recordedJson.ts"
 
 /**
  * What is done with a version, in a word: `running` only where somebody runs it, else `idle`; `inline` where appends apply it.
@@ -94,14 +93,7 @@ export const statusLines = (
   return lines.map(([title, text]) => `${paint("dim", title.padEnd(10))}  ${text}`)
 }
 
-/** A parked event of a projection, as programs are told of it. */
-export const parkedJson = ({ parkedAt, recorded, ...parked }: Parked) => ({
-  ...parked,
-  parkedAt: DateTime.formatIso(parkedAt),
-  event: recordedJsonOf(recorded)
-})
-
-export type ParkedRow = ReturnType<typeof parkedJson>
+type ParkedRow = ReturnType<typeof parkedJson<Parked>>
 
 export const parkedColumns: ReadonlyArray<Column<ParkedRow>> = [
   { title: "position", value: ({ position }) => position, align: "right" },

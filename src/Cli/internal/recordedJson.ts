@@ -23,3 +23,10 @@ export const recordedJson = (
 /** The same of one that may be hidden or gone: `null` then. */
 export const recordedJsonOf = (recorded: Option.Option<Recorded<RawEvent>>) =>
   Option.getOrNull(Option.map(recorded, recordedJson))
+
+/** A parked event of a projection or a subscription, as programs are told of it. */
+export const parkedJson = <
+  P extends { readonly parkedAt: DateTime.Utc; readonly recorded: Option.Option<Recorded<RawEvent>> }
+>(
+  { parkedAt, recorded, ...parked }: P
+) => ({ ...parked, parkedAt: DateTime.formatIso(parkedAt), event: recordedJsonOf(recorded) })

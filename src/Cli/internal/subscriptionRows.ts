@@ -2,7 +2,7 @@ import { DateTime } from "effect"
 import type { LogFilter } from "../../Store/LogFilter.ts"
 import type { Info, Parked } from "../../Subscription/PersistentSubscription.ts"
 import { type Column, numberOf } from "./frame/table.ts"
-import { recordedJsonOf } from "./recordedJson.ts"
+import type { parkedJson } from "./recordedJson.ts"
 
 /** What a filter lets pass, in a few words. */
 export const filterText = (
@@ -52,14 +52,7 @@ export const subscriptionLines = (info: Info, paint: (style: "dim", text: string
   return lines.map(([title, text]) => `${paint("dim", title.padEnd(12))}  ${text}`)
 }
 
-/** A parked event of a subscription, as programs are told of it. */
-export const parkedJson = ({ parkedAt, recorded, ...parked }: Parked) => ({
-  ...parked,
-  parkedAt: DateTime.formatIso(parkedAt),
-  event: recordedJsonOf(recorded)
-})
-
-export type ParkedRow = ReturnType<typeof parkedJson>
+type ParkedRow = ReturnType<typeof parkedJson<Parked>>
 
 export const parkedColumns: ReadonlyArray<Column<ParkedRow>> = [
   { title: "position", value: ({ position }) => position, align: "right" },

@@ -169,8 +169,8 @@ const applyMissing = (
       const reader = new Reader({ follower, definition, partition, of, limit: settings.bulk })
       const apply = (items: ReadonlyArray<Item>, attempt: number) =>
         Effect.gen(function*() {
-          const [{ failure, stored }] = items as [Item]
-          if (failure !== undefined && !parking.isParked(stored.streamId)) return yield* Effect.failCause(failure)
+          const failure = parking.failureOf(items)
+          if (failure !== undefined) return yield* Effect.failCause(failure)
           const { applied } = parking.sort(items)
           if (applied.length === 0) return true
           // what fails leaves nothing, and the transaction around it goes on

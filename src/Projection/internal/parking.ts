@@ -1,3 +1,4 @@
+import type { Cause } from "effect"
 import type { NewParkedEvent, OwnedPartition, PartitionsClaimed } from "../../Store/ProjectionStorage.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Definition } from "./definition.ts"
@@ -55,6 +56,21 @@ export class Parking {
       for (const key of waiting) behind.push({ key, position, attempts: 0, error: null })
     }
     return { applied, behind }
+  }
+
+  /** Why the first of some events cannot be read, unless it only waits behind something that is parked. Such a one comes alone. */
+  failureOf([first]: ReadonlyArray<Item>): Cause.Cause<unknown> | undefined {
+    return first?.failure === undefined || this.parked.has(first.stored.streamId) ? undefined : first.failure
+  }
+
+  /** What is parked with an event that cannot be handled, and under which keys it is: to be handed to {@link park} when it is stored. */
+  aside(item: Item, { attempts, error }: Pick<NewParkedEvent, "attempts" | "error">): {
+    readonly keys: ReadonlyArray<string>
+    readonly events: ReadonlyArray<NewParkedEvent>
+  } {
+    const keys = this.keysOfItem(item)
+    const { position } = item.stored
+    return { keys, events: [...this.sort([item]).behind, ...keys.map((key) => ({ key, position, attempts, error }))] }
   }
 
   /** Under which keys an event is parked that cannot be handled: its stream where they cannot be told. */

@@ -116,10 +116,8 @@ class Build {
     isEnd: boolean,
     attempt: number
   ): Effect.Effect<boolean, unknown, any> {
-    const [first] = items
-    if (first!.failure !== undefined && !this.parking.isParked(first!.stored.streamId)) {
-      return Effect.failCause(first!.failure)
-    }
+    const failure = this.parking.failureOf(items)
+    if (failure !== undefined) return Effect.failCause(failure)
     const last = items[items.length - 1]!.stored
     const { applied, behind } = this.parking.sort(items)
     return this.advance(
@@ -149,13 +147,12 @@ class Build {
       if (settings.giveUp === "stop") {
         return yield* new ProjectionFailed({ projection, version, position, cause: failureOf(cause) })
       }
-      const keys = this.parking.keysOfItem(item)
-      const error = messageOf(cause)
+      const { events: park, keys } = this.parking.aside(item, { attempts, error: messageOf(cause) })
       const isParked = yield* this.advance(
         {
           ...(isEnd ? { to: read.to, eventId: read.eventId ?? null } : { to: position, eventId }),
           isCaughtUp: isEnd && read.caughtUp,
-          park: [...this.parking.sort([item]).behind, ...keys.map((key) => ({ key, position, attempts, error }))]
+          park
         },
         [],
         attempts

@@ -1,6 +1,6 @@
 import { Array as Arr, type Cause, Duration, Effect, Fiber, Option, Schedule } from "effect"
 import type { LogFollower } from "../../Store/LogTail.ts"
-import { type Advance, type NewParkedEvent, type OwnedPartition, placeOf } from "../../Store/ProjectionStorage.ts"
+import { type Advance, type OwnedPartition, placeOf } from "../../Store/ProjectionStorage.ts"
 import { Signal } from "../../Store/Signal.ts"
 import type { Recorded } from "../../Stream/Recorded.ts"
 import type { Apply } from "../ProjectionMiddleware.ts"
@@ -185,10 +185,8 @@ export class Worker {
     isEnd: boolean,
     attempt: number
   ): Effect.Effect<boolean, unknown, any> {
-    const [first] = items
-    if (first!.failure !== undefined && !this.parking.isParked(first!.stored.streamId)) {
-      return Effect.failCause(first!.failure)
-    }
+    const failure = this.parking.failureOf(items)
+    if (failure !== undefined) return Effect.failCause(failure)
     const last = items[items.length - 1]!.stored
     const { applied, behind } = this.parking.sort(items)
     return this.advance(
@@ -232,12 +230,7 @@ export class Worker {
         core.changed()
         return "stopped"
       }
-      const keys = parking.keysOfItem(item)
-      const { behind } = parking.sort([item])
-      const park: ReadonlyArray<NewParkedEvent> = [
-        ...behind,
-        ...keys.map((key) => ({ key, position, attempts, error }))
-      ]
+      const { events: park, keys } = parking.aside(item, { attempts, error })
       const isParked = yield* this.advance(
         {
           to: isEnd ? read.to : position,

@@ -9,7 +9,8 @@ import { natural, valueOf } from "../frame/settings.ts"
 import { counted } from "../frame/table.ts"
 import { parkedText } from "../parkedText.ts"
 import { name, version } from "../projectionArguments.ts"
-import { parkedColumns, parkedJson } from "../projectionRows.ts"
+import { parkedColumns } from "../projectionRows.ts"
+import { parkedJson } from "../recordedJson.ts"
 
 const keys = Flag.String("key").pipe(
   Flag.withDescription("Only of this key; may be repeated"),

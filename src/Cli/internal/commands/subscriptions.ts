@@ -12,7 +12,8 @@ import { natural, valueOf } from "../frame/settings.ts"
 import { counted, numberOf, tableOf } from "../frame/table.ts"
 import { showing, watch } from "../frame/watching.ts"
 import { parkedText } from "../parkedText.ts"
-import { parkedColumns, parkedJson, subscriptionColumns, subscriptionLines } from "../subscriptionRows.ts"
+import { parkedJson } from "../recordedJson.ts"
+import { parkedColumns, subscriptionColumns, subscriptionLines } from "../subscriptionRows.ts"
 
 const name = Argument.String("name").pipe(Argument.withDescription("Name of the subscription"))
 

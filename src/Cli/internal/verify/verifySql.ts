@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { toSql } from "../../../Postgres/SchemaName.ts"
 import { StoreError } from "../../../Store/StoreError.ts"
+import type { StoredEvent } from "../../../Stream/StoredEvent.ts"
 import type { LogTables } from "../frame/logSql.ts"
 
 /** A row as the driver gives it, by place. */
@@ -304,20 +305,13 @@ export const selectIds = (
     (rows) => rows.map(([eventId, position, row]) => ({ eventId, position, row }))
   )
 
-/** An event as it is stored, hidden or not; of a large one `data` and `metadata` come later. */
-export interface EventRow {
+/**
+ * An event as it is stored, hidden or not; of a large one `data` and `metadata` come later. `recordedAt` is without end for what
+ * Postgres calls infinity.
+ */
+export interface EventRow extends Omit<StoredEvent, "eventId"> {
   readonly row: string
-  readonly position: number
-  readonly streamId: string
-  readonly streamVersion: number
   readonly eventId: string
-  readonly type: string
-  readonly schemaVersion: number
-  readonly data: string
-  readonly metadata: string | null
-  readonly tags: ReadonlyArray<string> | null
-  /** In milliseconds since 1970; without end for what Postgres calls infinity. */
-  readonly recordedAt: number
   readonly isLarge: boolean
 }
 
